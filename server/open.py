@@ -1,0 +1,75 @@
+"""Opens: `Open` (MS-SMB2 3.3.1.10) and, for each file that is open, what its opens share (`Shared`)."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .store.base import Cursor, File, FileKey, Path
+
+if TYPE_CHECKING:
+    from .lock import Locks
+    from .session import Session
+    from .tree import Tree
+    from .work import Work
+
+
+@dataclass(slots=True)
+class Search:
+    """A directory open's enumeration: the walk, and entries read from it that did not fit the last answer."""
+
+    pattern: str
+    cursor: Cursor
+    left: list[Any] = field(default_factory=list)
+    started: bool = False
+    """Whether any entry has been answered: then the end is NO_MORE_FILES, before it NO_SUCH_FILE."""
+
+
+@dataclass(slots=True)
+class Mode:
+    """What CREATE settled for good."""
+
+    access: int
+    """Granted access mask (MS-SMB2 2.2.13.1), specific rights only."""
+    share: int
+    options: int
+    write_through: bool = False
+    delete_on_close: bool = False
+
+
+@dataclass(slots=True)
+class Open:
+    """An open file, directory, stream or pipe. `persistent` and `volatile` make its FileId; never 0."""
+
+    volatile: int
+    persistent: int
+    session: "Session"
+    tree: "Tree"
+    file: File
+    mode: Mode
+    shared: "Shared"
+    name: Path
+    """As the client spelled it, for logs; where it is now is `file.path()`."""
+    position: int = 0
+    """CurrentByteOffset (FilePositionInformation)."""
+    search: Search | None = None
+    waiting: "set[Work]" = field(default_factory=set)
+    """Pending requests (locks, notifies) that end with it."""
+    lock_sequences: dict[int, int] = field(default_factory=dict)
+    closed: bool = False
+
+    @property
+    def file_id(self) -> bytes:
+        return self.persistent.to_bytes(8, "little") + self.volatile.to_bytes(8, "little")
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all opens of one stream of one file share; it lives while any open does."""
+
+    key: FileKey
+    opens: list[Open] = field(default_factory=list)
+    locks: "Locks | None" = None
+    delete_pending: bool = False
+    """SetInfo(Disposition) or the close of a DELETE_ON_CLOSE open: new opens get DELETE_PENDING, the last close
+    removes the name."""
+    gone: "asyncio.Event | None" = None
