@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, TypeVar, cast, dataclass_transform, get_type_hints
 
 Buffer = bytes | bytearray | memoryview
 
@@ -67,13 +67,13 @@ def pdu(cls: type[_P]) -> type[_P]:
 
     Fields annotated `ClassVar` are not on the wire; every other annotation must be a width of this module.
     """
-    made = dataclass(slots=True)(cls)
+    made: Any = dataclass(slots=True)(cls)
     hints = get_type_hints(made, include_extras=True)
     names = [field.name for field in fields(made)]
     made.STRUCT = struct.Struct("<" + "".join(hints[name].__metadata__[0] for name in names))
     made.SIZE = made.STRUCT.size
     made._values = staticmethod(attrgetter(*names) if len(names) > 1 else lambda self: (getattr(self, names[0]),))
-    return made
+    return cast("type[_P]", made)
 
 
 def span(packet: memoryview, offset: int, length: int, what: str = "data") -> memoryview:
