@@ -7,9 +7,9 @@ same message again. Structure sizes, offsets and lengths are checked here, meani
 """
 
 from abc import abstractmethod
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
-from smbdirect.wire import Buffer
+from smbdirect.wire import Buffer, Malformed, Pdu, pdu, u16
 
 HEADER_SIZE = 64
 
@@ -36,3 +36,41 @@ class Request(Body):
 
 class Response(Body):
     __slots__ = ()
+
+
+class Fixed(Pdu):
+    """A body's fixed part: all begin with the StructureSize."""
+
+    __slots__ = ()
+    structure_size: u16
+
+
+_F = TypeVar("_F", bound=Fixed)
+
+
+def fixed_part(layout: type[_F], packet: memoryview, size: int) -> _F:
+    """The fixed part that follows the header; its StructureSize must be `size`."""
+    fixed = layout.unpack_from(packet, HEADER_SIZE)
+    if fixed.structure_size != size:
+        raise Malformed(f"{layout.__name__.lstrip('_')}: StructureSize {fixed.structure_size}, not {size}")
+    return fixed
+
+
+@pdu
+class _Empty(Fixed):
+    structure_size: u16 = 4
+    reserved: u16 = 0
+
+
+class Empty(Body):
+    """A body that says nothing beyond its command."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, packet: memoryview) -> Self:
+        fixed_part(_Empty, packet, 4)
+        return cls()
+
+    def parts(self) -> list[Buffer]:
+        return [_Empty().pack()]
