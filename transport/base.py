@@ -9,7 +9,6 @@ the peer's memory before the peer sees the message. Ownership of memory is in `t
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from smbdirect.packets import BufferDescriptor
 from smbdirect.wire import Buffer
@@ -31,7 +30,8 @@ class Limits:
     """Most payload one READ or WRITE may move, inline or through remote memory."""
 
 
-class Place(NamedTuple):
+@dataclass(slots=True)
+class Place:
     """`count` bytes of `block`'s payload, from `start`, for the memory that `descriptors` name, in order."""
 
     descriptors: Sequence[BufferDescriptor]
@@ -118,7 +118,7 @@ class Connection(ABC):
     async def close(self) -> None:
         """End the connection; a `receive` under way returns None. Safe to call twice."""
 
-    def trust(self, max_message: int) -> None:
+    def trust(self, max_message: int) -> None:  # noqa: B027 - not every transport limits strangers
         """The peer has logged on: lift the small limits an unknown peer gets to `max_message` bytes."""
 
 

@@ -1,0 +1,381 @@
+"""SMB over TCP: each message behind a 4-byte length (RFC 1001/1002 session service, as MS-SMB2 2.1 uses it).
+
+The sockets are ours, without asyncio's streams, because only so is a READ one `sendmsg` from its block and a
+WRITE received straight into one. Small requests are read ahead many at a time into the connection's buffer
+and handed out as bytes of their own; of a large message the rest is received exactly. A message's block is
+this connection's until the message is handed out; `arena` is used for nothing but arriving messages, so give
+listeners an arena that handlers do not wait for while they hold a message.
+
+A socket is watched with one reader that stays registered while anybody receives, and reading is tried first
+only where the last read left something: a request and its answer are one wait, one `recv` and one `sendmsg`.
+"""
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from smbdirect.wire import Buffer, Malformed
+
+from .base import Connection, Limits, Lost, Message, Reply
+from .memory import SMALL, Arena, Block, Share
+
+MAX_MESSAGE = 0xFFFFFF
+"""What the 24-bit length can say."""
+UNTRUSTED = 16384 + 1024
+"""The largest message of a peer that has not logged on, and the size of its buffer."""
+READ_AHEAD = 4 + SMALL
+SHARE = 64 << 20
+"""Bytes of messages of one connection that may be in blocks at a time."""
+DEADLINE = 60.0
+"""Seconds in which a message that has begun arrives, and in which a send makes some progress."""
+IOV_MAX = 1024
+SESSION_MESSAGE, SESSION_REQUEST, KEEP_ALIVE = 0x00, 0x81, 0x85
+POSITIVE_RESPONSE = b"\x82\0\0\0"
+
+_length = struct.Struct(">I")
+
+
+class Deadline:
+    """A time limit that is set and lifted often and hardly ever passes: one timer looks after all of them."""
+
+    __slots__ = ("_began", "_loop", "_passed", "_seconds", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, passed: Callable[[], None]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._passed = passed
+        self._began: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Set the limit, `seconds` from now, unless it is set."""
+        if self._began is None:
+            self._began = self._loop.time()
+            if self._timer is None:
+                self._timer = self._loop.call_later(self._seconds, self._look)
+
+    def lift(self) -> None:
+        """Forget the limit."""
+        self._began = None
+
+    def close(self) -> None:
+        """Forget the limit and the timer."""
+        self._began = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._began is None:
+            return
+        left = self._began + self._seconds - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look)
+        else:
+            self._passed()
+
+
+class _Outgoing:
+    """What is left to send of one reply."""
+
+    __slots__ = ("blocks", "done", "views")
+
+    def __init__(self, views: deque[memoryview], blocks: Sequence[Block], done: asyncio.Future[bool]) -> None:
+        self.views = views
+        self.blocks = blocks
+        self.done = done
+
+    def advance(self, sent: int) -> None:
+        """Take `sent` bytes off the front."""
+        while sent:
+            first = self.views[0]
+            if sent < len(first):
+                self.views[0] = first[sent:]
+                return
+            sent -= len(first)
+            self.views.popleft()
+
+
+class TcpConnection(Connection):
+    """One socket. `deadline` is in seconds; `limits.max_message` holds once `trust` has been called."""
+
+    technology = "TCP"
+
+    def __init__(self, sock: socket.socket, arena: Arena, limits: Limits, deadline: float = DEADLINE) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.limits = limits
+        self.peer = str(sock.getpeername()[0])
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._arena = arena
+        self._share = Share(SHARE)
+        self._max_message = UNTRUSTED
+        self._lost: str | None = None
+        self._closed = False
+        # receiving: buffer[start:end] has been read and not been handed out
+        self._buffer = memoryview(bytearray(4 + UNTRUSTED))
+        self._start = 0
+        self._end = 0
+        self._drained = True
+        self._watched = False
+        self._readable: asyncio.Future[None] | None = None
+        self._taking: asyncio.Task[Block] | None = None
+        self._arrival = Deadline(self._loop, deadline, lambda: self._lose("a message stopped arriving"))
+        # sending
+        self._queue: deque[_Outgoing] = deque()
+        self._progress = Deadline(self._loop, deadline, lambda: self._lose("the peer stopped receiving"))
+
+    def trust(self, max_message: int) -> None:
+        self._max_message = min(max_message, MAX_MESSAGE)
+
+    # -- receiving -------------------------------------------------------------------------------------------
+
+    async def receive(self) -> Message | None:
+        while not self._closed:
+            start = self._start
+            have = self._end - start
+            if have >= 4:
+                (length,) = _length.unpack_from(self._buffer, start)
+                if length > self._max_message or not length:
+                    length = self._no_message(length)
+                    if have >= 4 + length:
+                        self._answer_session_service(start, length)
+                        continue
+                elif length > SMALL:
+                    return await self._receive_large(length)
+                elif have >= 4 + length:
+                    self._arrival.lift()
+                    self._start = start + 4 + length
+                    return Message(memoryview(bytearray(self._buffer[start + 4 : start + 4 + length])))
+            if have:
+                self._arrival.start()
+            if not await self._read_ahead():
+                break
+        return None
+
+    def _no_message(self, head: int) -> int:
+        """The length of the session service's own packet with this `head`."""
+        kind, length = head >> 24, head & 0xFFFFFF
+        if kind == SESSION_MESSAGE:
+            raise Malformed(f"a message of {length} bytes, {self._max_message} allowed")
+        if kind not in (SESSION_REQUEST, KEEP_ALIVE) or length > 512:
+            raise Malformed(f"session packet type {kind:#x} of {length} bytes")
+        return length
+
+    def _answer_session_service(self, start: int, length: int) -> None:
+        """Skip a keep-alive; agree to whatever names a session request calls us by (RFC 1002 4.3)."""
+        self._arrival.lift()
+        if self._buffer[start] == SESSION_REQUEST:
+            self._start_sending([POSITIVE_RESPONSE], len(POSITIVE_RESPONSE), ())
+        self._start = start + 4 + length
+
+    async def _read_ahead(self) -> bool:
+        """Read more behind `end`; False at the peer's end."""
+        have = self._end - self._start
+        unread = self._buffer[self._start : self._end]
+        if self._max_message > UNTRUSTED and len(self._buffer) < READ_AHEAD:
+            self._buffer = memoryview(bytearray(READ_AHEAD))
+        self._buffer[:have] = unread
+        self._start, self._end = 0, have
+        count = await self._recv_into(self._buffer[have:])
+        self._end += count
+        if count == 0 and have:
+            self._end_inside()
+        return count > 0
+
+    async def _receive_large(self, length: int) -> Message | None:
+        """The message of `length` bytes that begins in the buffer, into a block."""
+        self._arrival.lift()  # waiting for memory is our time, not the peer's
+        block = await self._take(length)
+        if block is None:
+            return None
+        self._arrival.start()
+        self._start += 4
+        got = min(self._end - self._start, length)
+        view = block.view
+        view[:got] = self._buffer[self._start : self._start + got]
+        self._start += got
+        try:
+            while got < length:
+                count = await self._recv_into(view[got:])
+                if count == 0:
+                    self._end_inside()
+                    break
+                got += count
+        except asyncio.CancelledError:
+            self._lose("receiving was cancelled inside a message")
+            raise
+        finally:
+            self._arrival.lift()
+            if got < length:
+                block.release()
+        return Message(view, block) if got == length else None
+
+    async def _take(self, length: int) -> Block | None:
+        """A block for a message; None when we close while waiting for it. Raises Lost."""
+        block = self._arena.take_nowait(length, self._share)
+        if block is not None:
+            return block
+        self._taking = taking = self._loop.create_task(self._arena.take(length, self._share))
+        try:
+            return await taking
+        except asyncio.CancelledError:
+            if taking.done() and not taking.cancelled():
+                taking.result().release()
+            if self._closed:
+                return None
+            if self._lost is not None:
+                raise Lost(self._lost) from None
+            raise
+        finally:
+            self._taking = None
+
+    async def _recv_into(self, view: memoryview) -> int:
+        """Bytes received into `view`, at least one; 0 at the peer's end or when we have closed. Raises Lost."""
+        while True:
+            if self._drained:
+                await self._wait_readable()
+            if self._closed:
+                return 0
+            if self._lost is not None:
+                raise Lost(self._lost)
+            try:
+                count = self._socket.recv_into(view)
+            except (BlockingIOError, InterruptedError):
+                self._drained = True
+                continue
+            except OSError as error:
+                self._lose(str(error))
+                raise Lost(str(error)) from None
+            self._drained = count < len(view)
+            return count
+
+    async def _wait_readable(self) -> None:
+        if self._closed or self._lost is not None:
+            return
+        if not self._watched:
+            self._loop.add_reader(self._fd, self._on_readable)
+            self._watched = True
+        self._readable = self._loop.create_future()
+        await self._readable
+
+    def _on_readable(self) -> None:
+        waiting, self._readable = self._readable, None
+        if waiting is None or waiting.done():  # nobody receives: watch again when somebody does
+            self._loop.remove_reader(self._fd)
+            self._watched = False
+        else:
+            waiting.set_result(None)
+        self._drained = False
+
+    def _end_inside(self) -> None:
+        """The peer has ended inside a message, unless it was us."""
+        if not self._closed:
+            self._lose("the peer closed inside a message")
+            raise Lost("the peer closed inside a message")
+
+    # -- sending ---------------------------------------------------------------------------------------------
+
+    async def send(self, reply: Reply) -> None:
+        assert not reply.places, "TCP reaches no remote memory"
+        total = sum(map(len, reply.parts))
+        assert total <= MAX_MESSAGE, f"a message of {total} bytes"
+        sent = self._start_sending([_length.pack(total), *reply.parts], 4 + total, reply.blocks)
+        if sent is not None and not await asyncio.shield(sent):
+            raise Lost(self._reason())
+
+    def _start_sending(self, parts: list[Buffer], total: int, blocks: Sequence[Block]) -> asyncio.Future[bool] | None:
+        """Send of `parts`, `total` bytes, what fits now; None when that is all, else whether all will have gone."""
+        if self._closed or self._lost is not None:
+            _release(blocks)
+            raise Lost(self._reason())
+        sent = 0
+        if not self._queue and len(parts) <= IOV_MAX:
+            try:
+                sent = self._socket.sendmsg(parts)
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                _release(blocks)
+                self._lose(str(error))
+                raise Lost(str(error)) from None
+        if sent == total:
+            _release(blocks)
+            return None
+        return self._enqueue(parts, blocks, sent)
+
+    def _enqueue(self, parts: list[Buffer], blocks: Sequence[Block], sent: int) -> asyncio.Future[bool]:
+        rest = _Outgoing(deque(memoryview(part) for part in parts if part), blocks, self._loop.create_future())
+        rest.advance(sent)
+        if not self._queue:
+            self._loop.add_writer(self._fd, self._on_writable)
+            self._progress.start()
+        self._queue.append(rest)
+        return rest.done
+
+    def _on_writable(self) -> None:
+        try:
+            while self._queue:
+                first = self._queue[0]
+                first.advance(self._socket.sendmsg(list(islice(first.views, IOV_MAX))))
+                self._progress.lift()
+                self._progress.start()
+                if first.views:
+                    continue
+                self._queue.popleft()
+                _release(first.blocks)
+                if not first.done.done():
+                    first.done.set_result(True)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(str(error))
+            return
+        self._progress.lift()
+        self._loop.remove_writer(self._fd)
+
+    # -- ending ----------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._end_socket()
+
+    def _lose(self, reason: str) -> None:
+        if self._lost is None and not self._closed:
+            self._lost = reason
+            self._end_socket()
+
+    def _reason(self) -> str:
+        return self._lost or "the connection is closed"
+
+    def _end_socket(self) -> None:
+        """Wake everybody who waits, give back what was to be sent, and close."""
+        if self._fd < 0:
+            return
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
+        self._arrival.close()
+        self._progress.close()
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
+        if self._taking is not None:
+            self._taking.cancel()
+        for outgoing in self._queue:
+            _release(outgoing.blocks)
+            if not outgoing.done.done():
+                outgoing.done.set_result(False)
+        self._queue.clear()
+        self._socket.close()
+        self._fd = -1
+
+
+def _release(blocks: Sequence[Block]) -> None:
+    for block in blocks:
+        block.release()
