@@ -1,0 +1,44 @@
+# Each target works alone on a fresh Debian or Ubuntu with python3, make and apt; what one needs and may not
+# install itself, it names.
+SHARE ?= export
+PYTHON := .venv/bin/python
+CHECKED := smbdirect transport server torture benchmarks hwtests scripts
+
+.PHONY: serve venv test torture hwtest bench lint fuzz
+
+serve: venv
+	@$(PYTHON) -m server.quickstart --share '$(SHARE)'
+
+venv:
+	@python3 scripts/environment.py
+
+test:
+	@python3 scripts/packages.py test $(BACKPORTS)
+	@python3 scripts/environment.py test
+	$(PYTHON) -m pytest $(TESTS)
+
+# HELD=torture/held.txt runs only the tests that have passed before, and fails when one does not.
+torture:
+	@python3 scripts/packages.py test $(BACKPORTS)
+	@python3 scripts/environment.py test
+	$(PYTHON) -m torture.run $(if $(HELD),--held $(HELD)) $(TORTURE)
+
+hwtest:
+	@python3 scripts/packages.py test $(BACKPORTS)
+	@python3 scripts/environment.py test
+	$(PYTHON) -m pytest hwtests
+
+bench:
+	@python3 scripts/packages.py bench $(BACKPORTS)
+	@python3 scripts/environment.py test
+	$(PYTHON) -m benchmarks.samba
+
+lint:
+	@python3 scripts/environment.py test dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy --strict -p smbdirect -p transport -p server -p torture -p benchmarks
+
+fuzz:
+	@python3 scripts/environment.py test fuzz
+	$(PYTHON) -m fuzz.parsers -max_total_time=$(or $(SECONDS),600)
