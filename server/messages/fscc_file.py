@@ -185,17 +185,10 @@ class All:
 
     @classmethod
     def parse(cls, data: memoryview) -> Self:
-        basic, standard, internal = (
-            Basic.unpack_from(data),
-            Standard.unpack_from(data, 40),
-            Internal.unpack_from(data, 64),
-        )
-        ea, access, position = (
-            EaSize.unpack_from(data, 72),
-            Access.unpack_from(data, 76),
-            Position.unpack_from(data, 80),
-        )
-        mode, alignment, name = Mode.unpack_from(data, 88), Alignment.unpack_from(data, 92), unpack_name(data[96:])
+        basic, standard, internal = Basic.parse(data), Standard.unpack_from(data, 40), Internal.unpack_from(data, 64)
+        ea, access = EaSize.unpack_from(data, 72), Access.unpack_from(data, 76)
+        position, mode = Position.unpack_from(data, 80), Mode.unpack_from(data, 88)
+        alignment, name = Alignment.unpack_from(data, 92), unpack_name(data[96:])
         return cls(basic, standard, internal, ea, access, position, mode, alignment, name)
 
     def pack(self) -> bytes:
