@@ -45,7 +45,7 @@ class Settings:
     untrusted_credits: int = 32
 
     def __post_init__(self) -> None:
-        for name in ("receive_credit_max", "send_credit_target"):
+        for name in ("receive_credit_max", "send_credit_target", "untrusted_credits"):
             if not 2 <= getattr(self, name) <= 0xFFFF - RESERVE:
                 raise ValueError(f"{name} must be 2 to {0xFFFF - RESERVE}")
         for name in ("max_send_size", "max_receive_size"):
@@ -53,11 +53,18 @@ class Settings:
                 raise ValueError(f"{name} must be at least {SMALLEST_PACKET}")
         if self.max_fragmented_size < SMALLEST_FRAGMENTED:
             raise ValueError(f"max_fragmented_size must be at least {SMALLEST_FRAGMENTED}")
+        for name in ("backlog_messages", "backlog_bytes", "untrusted_messages", "untrusted_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
 
     @property
     def receives(self) -> int:
         """How many receives of `max_receive_size` the transport keeps posted."""
         return self.receive_credit_max + RESERVE
+
+
+CLIENT_SETTINGS = Settings(negotiate_timeout=120.0)
+"""A client's defaults: it waits longer than a server, which may be busy with the pages of many queue pairs."""
 
 
 @dataclass(frozen=True, slots=True)

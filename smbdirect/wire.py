@@ -44,10 +44,12 @@ class Pdu:
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> Self:
         """The structure at `offset`; raises Malformed when `buffer` ends before it does."""
-        try:
-            return cls(*cls.STRUCT.unpack_from(buffer, offset))
-        except struct.error:
-            raise Malformed(f"{cls.__name__} needs {cls.SIZE} bytes at {offset} of {len(buffer)}") from None
+        if offset >= 0:  # struct would count a negative one from the end
+            try:
+                return cls(*cls.STRUCT.unpack_from(buffer, offset))
+            except (struct.error, OverflowError):
+                pass
+        raise Malformed(f"{cls.__name__} needs {cls.SIZE} bytes at {offset} of {len(buffer)}")
 
     def pack_into(self, buffer: bytearray | memoryview, offset: int = 0) -> None:
         """Write the fixed part into `buffer` at `offset`."""
