@@ -1,0 +1,91 @@
+"""Repeated login failures slow down, for each address and for each name.
+
+An attempt waits before it is judged, so that giving up early tells a guesser nothing. The delay doubles with every
+failure after the first few. A name's delay stays small, or anyone could lock anyone out; an address's grows
+further. What failed long ago is forgotten, and the tables have an end, so a guesser cannot fill memory.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv6Address, ip_address
+
+FREE = 3
+"""Failures that cost nothing: people mistype, clients try what they have stored."""
+
+FIRST = 0.5
+LONGEST_FOR_NAME = 2.0
+LONGEST_FOR_PEER = 15.0
+FORGOTTEN_AFTER = 900.0
+"""Seconds."""
+
+MOST = 4096
+"""Addresses, and names, remembered."""
+
+
+class Failures:
+    """Failures by key, and the delay they earn."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._by_key: dict[str, tuple[int, float]] = {}
+
+    def delay(self, key: str, now: float) -> float:
+        """Seconds that the next attempt of `key` waits."""
+        count = self._count(key, now)
+        return min(FIRST * 2.0 ** min(count - FREE, 32), self._longest) if count >= FREE else 0.0
+
+    def add(self, key: str, now: float) -> None:
+        count = self._count(key, now)
+        self._by_key.pop(key, None)
+        self._by_key[key] = (count + 1, now)
+        if len(self._by_key) > MOST:
+            del self._by_key[next(iter(self._by_key))]  # the one that failed longest ago
+
+    def forget(self, key: str) -> None:
+        self._by_key.pop(key, None)
+
+    def _count(self, key: str, now: float) -> int:
+        count, last = self._by_key.get(key, (0, now))
+        return count if now - last < FORGOTTEN_AFTER else 0
+
+
+class Throttle:
+    """`clock` in seconds, only ever growing; `sleep` waits so many of them."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._peers = Failures(LONGEST_FOR_PEER)
+        self._names = Failures(LONGEST_FOR_NAME)
+
+    async def wait(self, peer: str, name: str) -> None:
+        """Wait as long as the failures of this address and this name demand; not at all without any."""
+        now = self._clock()
+        delay = max(self._peers.delay(_network(peer), now), self._names.delay(name.casefold(), now))
+        if delay:
+            await self._sleep(delay)
+
+    def failed(self, peer: str, name: str) -> None:
+        now = self._clock()
+        self._peers.add(_network(peer), now)
+        self._names.add(name.casefold(), now)
+
+    def succeeded(self, name: str) -> None:
+        """Clears the name. The address keeps its failures, or a guesser with one account could clear them."""
+        self._names.forget(name.casefold())
+
+
+def _network(peer: str) -> str:
+    """What counts as one address: an IPv6 host has a whole /64 to choose from."""
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or int(address) >> 64)
+    return str(address)
