@@ -70,6 +70,14 @@ class Running(ABC):
         """The directory that `share` serves."""
         return self.root / f"share-{share}"
 
+    def clear(self) -> None:
+        """Empty the shares."""
+        for entry in (entry for name in self.share_names for entry in self.path(name).iterdir()):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink()
+
     @abstractmethod
     def prepare(self) -> None:
         """Write the configuration and the users."""

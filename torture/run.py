@@ -9,7 +9,6 @@ there run, and one that fails twice fails the run: so what has passed once is no
 import argparse
 import queue
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -100,12 +99,7 @@ class Worker:
             self.server = self.kind(settings=_SETTINGS[self.kind])
             self.server.start()
         self.mark = self.server.log.stat().st_size
-        for share in self.server.share_names:
-            for entry in self.server.path(share).iterdir():
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    entry.unlink()
+        self.server.clear()
         return self.server
 
     def _smbtorture(self, server: Running, test: str) -> tuple[str, bool]:
