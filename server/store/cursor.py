@@ -1,0 +1,90 @@
+"""A walk through a directory: batches read in an identity thread, matching names looked at only if asked.
+
+The kernel's own readdir buffer is all that is held between two batches, so a directory of 100,000 names costs as
+much as one of ten. What is made or removed during the walk may or may not be seen, as everywhere.
+"""
+
+import os
+from collections.abc import Iterator
+
+from . import inode, names
+from .base import Cursor, Entry, Identity, Stat
+from .inode import Inode
+from .threads import IdentityThreads
+
+_LOOKS = 4096
+"""Names looked at in one batch, matching or not, before the thread is given to another."""
+
+
+class PosixCursor(Cursor):
+    """Over the directory that `descriptor` names; it opens its own."""
+
+    def __init__(
+        self, threads: IdentityThreads, who: Identity, descriptor: int, pattern: str, stats: bool, hide_dots: bool
+    ) -> None:
+        self._threads = threads
+        self._who = who
+        self._matches = names.compile_pattern(pattern)
+        self._stats = stats
+        self._hide_dots = hide_dots
+        self._directory = os.dup(descriptor)
+        self._readable = -1
+        self._entries: Iterator[os.DirEntry[str]] | None = None
+        self._ended = False
+
+    async def next(self, most: int) -> list[Entry]:
+        found: list[Entry] = []
+        while not found and not self._ended:
+            found = await self._threads.run(self._who, self._batch, most)
+        return found
+
+    async def close(self) -> None:
+        self._ended = True
+        await self._threads.run(self._who, self._close)
+
+    def _close(self) -> None:
+        if self._entries is not None:
+            self._entries.close()  # type: ignore[attr-defined]  # os.scandir's iterator has it
+            self._entries = None
+        for descriptor in (self._readable, self._directory):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._readable = self._directory = -1
+
+    def _batch(self, most: int) -> list[Entry]:
+        """In a thread: up to `most` entries; perhaps none before the end, where few names match."""
+        found: list[Entry] = []
+        if self._entries is None:
+            self._readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._directory)
+            self._entries = os.scandir(self._readable)
+            found = self._dots()
+        for _ in range(_LOOKS):
+            if len(found) >= most:
+                return found
+            entry = next(self._entries, None)
+            if entry is None:
+                self._ended = True
+                break
+            name = names.shown(entry.name)
+            if name is None or not self._matches(name):
+                continue
+            stat = self._stat(entry, name)
+            if stat is not None or not self._stats:
+                found.append(Entry(name, stat))
+        return found
+
+    def _dots(self) -> list[Entry]:
+        """ "." and "..". Both show this directory: what is above it may lie outside the share."""
+        own = Inode.of(self._directory).stat(self._directory) if self._stats else None
+        return [Entry(name, own) for name in (".", "..") if self._matches(name)]
+
+    def _stat(self, entry: "os.DirEntry[str]", name: str) -> Stat | None:
+        """None where it is not wanted, or the name is gone by now."""
+        if not self._stats:
+            return None
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        seen = Inode(status, f"{inode.proc(self._readable)}/{entry.name}", False)
+        return seen.stat(hidden=self._hide_dots and name[0] == ".")

@@ -1,0 +1,189 @@
+"""`PosixFile`: an open file or directory. Each method is one hop into an identity thread, but for reads that the
+cache can answer and the path, which the kernel knows without a disk.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from smbdirect.wire import Buffer
+
+from ..status import NT, Status
+from . import attributes, data, inode, naming
+from .base import Cursor, File, FileKey, Identity, Kind, Path
+from .cursor import PosixCursor
+from .inode import Inode
+from .metadata import Metadata
+from .opening import Opened
+
+if TYPE_CHECKING:
+    from .posix import PosixStore
+
+_COPY = 1 << 20
+
+
+class PosixFile(Metadata):
+    """What `opening.find_or_make` has opened; it owns the descriptor."""
+
+    stream = ""
+
+    def __init__(self, store: "PosixStore", who: Identity, opened: Opened) -> None:
+        status = opened.inode.status
+        self.who = who
+        self.key = FileKey(status.st_dev, status.st_ino)
+        self.kind: Kind = opened.inode.kind
+        self._store = store
+        self._threads = store.threads
+        self._descriptor = opened.descriptor
+        self._readable = opened.readable
+        self._writable = opened.writable
+
+    def path(self) -> Path:
+        return naming.where(self._store.resolver, self._descriptor)
+
+    # -- data -----------------------------------------------------------------------------------------------
+    def read_nowait(self, into: memoryview, offset: int) -> int | None:
+        device = self.key.device
+        flags = self._store.volumes.read_flags(device)
+        if flags is None or not self._readable:
+            return None
+        try:
+            count = os.preadv(self._descriptor, [into], offset, flags)
+        except BlockingIOError:
+            return None
+        except OSError:
+            self._store.volumes.no_nowait(device)  # if it was something else, the thread will say so
+            return None
+        if count < len(into) and offset + count < os.fstat(self._descriptor).st_size:
+            return None
+        return count
+
+    async def read_into(self, into: memoryview, offset: int) -> int:
+        return await self._threads.run(None, data.read, self._for_reading(), into, offset)
+
+    async def write(self, parts: Sequence[Buffer], offset: int, through: bool) -> int:
+        return await self._threads.run(self.who, data.write, self._for_writing(), parts, offset, through)
+
+    async def flush(self) -> None:
+        await self._threads.run(self.who, self._flush)
+
+    async def set_size(self, size: int) -> None:
+        await self._threads.run(self.who, self._set_size, size)
+
+    async def set_allocation(self, size: int) -> None:
+        await self._threads.run(self.who, data.set_allocation, self._for_writing(), size)
+
+    async def zero(self, offset: int, length: int) -> None:
+        await self._threads.run(self.who, self._zero, offset, length)
+
+    async def allocated(self, offset: int, length: int) -> list[tuple[int, int]]:
+        return await self._threads.run(self.who, data.allocated, self._for_reading(), offset, length)
+
+    async def trim(self, ranges: Sequence[tuple[int, int]]) -> None:
+        await self._threads.run(self.who, data.trim, self._for_writing(), ranges)
+
+    async def copy_from(self, source: File, source_offset: int, offset: int, length: int) -> int:
+        if isinstance(source, PosixFile):
+            return await self._threads.run(
+                self.who, data.copy, source._for_reading(), self._for_writing(), source_offset, offset, length
+            )
+        return await copy_by_hand(source, self, source_offset, offset, length)
+
+    async def clone_from(self, source: File, source_offset: int, offset: int, length: int) -> None:
+        if isinstance(source, PosixFile):
+            await self._threads.run(
+                self.who, data.clone, source._for_reading(), self._for_writing(), source_offset, offset, length
+            )
+        else:
+            await copy_by_hand(source, self, source_offset, offset, length)
+
+    def _for_reading(self) -> int:
+        if not self._readable:
+            raise Status(NT.INVALID_DEVICE_REQUEST if self.kind is not Kind.FILE else NT.ACCESS_DENIED, "not readable")
+        return self._descriptor
+
+    def _for_writing(self) -> int:
+        if not self._writable:
+            raise Status(NT.INVALID_DEVICE_REQUEST if self.kind is not Kind.FILE else NT.ACCESS_DENIED, "not writable")
+        return self._descriptor
+
+    def _zero(self, offset: int, length: int) -> None:
+        holes = bool(Inode.of(self._descriptor).attributes() & attributes.SPARSE_FILE)
+        data.zero(self._for_writing(), offset, length, holes)
+
+    def _flush(self) -> None:
+        if self._readable or self._writable:
+            os.fdatasync(self._descriptor)
+            return
+        if self.kind is Kind.DIRECTORY:
+            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._descriptor)
+            try:
+                os.fsync(readable)
+            finally:
+                os.close(readable)
+
+    def _set_size(self, size: int) -> None:
+        if self._writable:
+            os.ftruncate(self._descriptor, size)
+        elif self.kind is Kind.FILE:
+            os.truncate(inode.proc(self._descriptor), size)
+        else:
+            raise Status(NT.INVALID_PARAMETER, "only a file has a size")
+
+    # -- names ----------------------------------------------------------------------------------------------
+    async def rename(self, target: Path, replace: bool) -> None:
+        await self._threads.run(
+            self.who, naming.rename, self._store.resolver, self.who, self._descriptor, target, replace
+        )
+
+    async def link(self, target: Path, replace: bool) -> None:
+        if self.kind is Kind.DIRECTORY:
+            raise Status(NT.FILE_IS_A_DIRECTORY, "a directory has one name")
+        await self._threads.run(
+            self.who, naming.link, self._store.resolver, self.who, self._descriptor, target, replace
+        )
+
+    async def unlink(self) -> None:
+        await self._threads.run(self.who, naming.unlink, self._store.resolver, self._descriptor)
+
+    async def is_empty(self) -> bool:
+        return await self._threads.run(self.who, self._is_empty)
+
+    def _is_empty(self) -> bool:
+        readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._descriptor)
+        try:
+            with os.scandir(readable) as entries:
+                return next(entries, None) is None
+        finally:
+            os.close(readable)
+
+    def entries(self, pattern: str, stats: bool) -> Cursor:
+        store = self._store
+        return PosixCursor(store.threads, self.who, self._descriptor, pattern, stats, store.options.hide_dot_files)
+
+    def abandon(self) -> None:
+        """Close without a thread: nobody has had this file yet."""
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    async def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        if self._writable:  # the last close may write, on a network's file system
+            await self._threads.run(None, os.close, descriptor)
+        else:
+            os.close(descriptor)
+
+
+async def copy_by_hand(source: File, target: File, source_offset: int, offset: int, length: int) -> int:
+    """Copy by reading and writing, where one of both is no descriptor; the count of bytes."""
+    buffer = memoryview(bytearray(min(length, _COPY)))
+    done = 0
+    while done < length:
+        count = await source.read_into(buffer[: length - done], source_offset + done)
+        if count == 0:
+            break
+        await target.write([buffer[:count]], offset + done, False)
+        done += count
+    return done

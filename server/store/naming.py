@@ -1,0 +1,197 @@
+"""Renaming, linking and removing: calls on names, made only after the name has proved to be the file's.
+
+A file is known by its descriptor; where it is now the kernel says (/proc/self/fd). Its parent is then opened beneath
+the root, and the name there must have the descriptor's device and inode before anything is done to it.
+"""
+
+import errno
+import os
+import stat
+
+from server.security import access
+
+from ..status import NT, Status
+from . import acls, inode, names, syscalls
+from .base import Identity, Path
+from .namecache import Change
+from .resolve import Place, Resolver
+
+_DELETED = b" (deleted)"
+
+
+def where(resolver: Resolver, descriptor: int) -> Path:
+    """The path of an open file under the root; FILE_DELETED where it has none, or has left the share."""
+    return tuple(map(names.from_disk, _components(resolver, descriptor)))
+
+
+def _components(resolver: Resolver, descriptor: int) -> list[bytes]:
+    raw = os.readlink(inode.proc(descriptor).encode())
+    root = os.readlink(inode.proc(resolver.root).encode())
+    if raw == root:
+        return []
+    prefix = root if root.endswith(b"/") else root + b"/"
+    if not raw.startswith(prefix):
+        raise Status(NT.FILE_DELETED, "moved out of the share")
+    inside = raw[len(prefix) :]
+    if raw.endswith(_DELETED) and not _is_there(resolver, descriptor, inside):
+        raise Status(NT.FILE_DELETED, "removed")
+    return inside.split(b"/")
+
+
+def _is_there(resolver: Resolver, descriptor: int, path: bytes) -> bool:
+    """Whether a path that looks like the kernel's word for a removed file is a file's real name."""
+    status = os.fstat(descriptor)
+    try:
+        named = os.stat(path, dir_fd=resolver.root, follow_symlinks=False)
+    except OSError:
+        return False
+    return (named.st_dev, named.st_ino) == (status.st_dev, status.st_ino)
+
+
+def place_of(resolver: Resolver, descriptor: int) -> Place:
+    """The name that an open file has now, verified to be its own."""
+    components = _components(resolver, descriptor)
+    if not components:
+        raise Status(NT.ACCESS_DENIED, "the share's root")
+    place = resolver.place_on_disk(components)
+    try:
+        _verify(place, os.fstat(descriptor))
+    except BaseException:
+        place.close()
+        raise
+    return place
+
+
+def _verify(place: Place, status: os.stat_result) -> None:
+    try:
+        named = os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)
+    except FileNotFoundError:
+        raise Status(NT.FILE_DELETED, "removed by another") from None
+    if (named.st_dev, named.st_ino) != (status.st_dev, status.st_ino):
+        raise Status(NT.FILE_DELETED, "the name is another file's now")
+
+
+def unlink(resolver: Resolver, descriptor: int) -> None:
+    """Remove the name of an open file or empty directory."""
+    place = place_of(resolver, descriptor)
+    directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    try:
+        with resolver.cache.change(place.directory) as change:
+            if directory:
+                os.rmdir(place.name, dir_fd=place.directory)
+            else:
+                os.unlink(place.name, dir_fd=place.directory)
+            change.removed(place.name)
+    finally:
+        place.close()
+
+
+def rename(resolver: Resolver, who: Identity, descriptor: int, target: Path, replace: bool) -> None:
+    """Give an open file the name `target`."""
+    source = place_of(resolver, descriptor)
+    try:
+        goal = resolver.place(_named(target))
+        try:
+            status = os.fstat(descriptor)
+            if not _same(source.directory, goal.directory):
+                _may_add(goal.directory, who, stat.S_ISDIR(status.st_mode))
+            _move(resolver, status, source, goal, target[-1], replace)
+        finally:
+            goal.close()
+    finally:
+        source.close()
+
+
+def _move(resolver: Resolver, status: os.stat_result, source: Place, goal: Place, name: str, replace: bool) -> None:
+    there = resolver.child(goal.directory, name)
+    over, another_link = goal.name, False
+    if there is not None:
+        other = os.fstat(there[0])
+        os.close(there[0])
+        over = there[1]
+        if over == source.name and os.path.samestat(other, status) and _same(source.directory, goal.directory):
+            over, replace = goal.name, True  # only its case changes, if anything
+        else:
+            _may_replace(other, replace)
+            another_link = os.path.samestat(other, status)
+    with resolver.cache.changes(source.directory, goal.directory) as (left, entered):
+        if another_link:  # rename(2) between two names of one file does nothing
+            os.unlink(over, dir_fd=goal.directory)
+        _rename(source, goal, over, replace)
+        left.removed(source.name)
+        entered.made(goal.name)
+
+
+def _rename(source: Place, goal: Place, over: bytes, replace: bool) -> None:
+    """Rename `source` to `goal`; with `replace`, over the name `over`, which may be spelled in another case."""
+    if replace:
+        os.rename(source.name, over, src_dir_fd=source.directory, dst_dir_fd=goal.directory)
+        if over != goal.name:
+            os.rename(over, goal.name, src_dir_fd=goal.directory, dst_dir_fd=goal.directory)
+        return
+    try:
+        syscalls.rename_no_replace(source.directory, source.name, goal.directory, goal.name)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS):
+            raise
+        if _taken(goal):
+            raise FileExistsError(errno.EEXIST, "there") from None
+        os.rename(source.name, goal.name, src_dir_fd=source.directory, dst_dir_fd=goal.directory)
+
+
+def link(resolver: Resolver, who: Identity, descriptor: int, target: Path, replace: bool) -> None:
+    """Give an open file one more name."""
+    goal = resolver.place(_named(target))
+    try:
+        _may_add(goal.directory, who, False)
+        there = resolver.child(goal.directory, target[-1])
+        if there is not None:
+            other = os.fstat(there[0])
+            os.close(there[0])
+            _may_replace(other, replace)
+            status = os.fstat(descriptor)
+            if (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino) and there[1] == goal.name:
+                return
+        with resolver.cache.change(goal.directory) as change:
+            if there is not None:
+                os.unlink(there[1], dir_fd=goal.directory)
+                change.removed(there[1])
+            _link(descriptor, goal, change)
+    finally:
+        goal.close()
+
+
+def _link(descriptor: int, goal: Place, change: Change) -> None:
+    os.link(inode.proc(descriptor), goal.name, dst_dir_fd=goal.directory, follow_symlinks=True)
+    change.made(goal.name)
+
+
+def _named(target: Path) -> Path:
+    if not target:
+        raise Status(NT.OBJECT_NAME_COLLISION, "the share's root")
+    return target
+
+
+def _may_add(directory: int, who: Identity, subdirectory: bool) -> None:
+    """Ask the directory's own descriptor whether `who` may put something there."""
+    right = access.FILE_ADD_SUBDIRECTORY if subdirectory else access.FILE_ADD_FILE
+    access.check(acls.of_directory(directory), who, right)
+
+
+def _may_replace(other: os.stat_result, replace: bool) -> None:
+    if not replace:
+        raise Status(NT.OBJECT_NAME_COLLISION, "the new name is taken")
+    if stat.S_ISDIR(other.st_mode):
+        raise Status(NT.ACCESS_DENIED, "a directory is not replaced")
+
+
+def _same(one: int, other: int) -> bool:
+    return os.path.samestat(os.fstat(one), os.fstat(other))
+
+
+def _taken(place: Place) -> bool:
+    try:
+        os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

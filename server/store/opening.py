@@ -1,0 +1,169 @@
+"""Finding or making a file, in one go in an identity thread: what `PosixStore.open` does off the loop.
+
+The order is that of MS-FSA 2.1.5.1: find the name; where it is absent and may be made, ask the directory's own
+descriptor, make it, give it attributes, ACL and EAs; then open its data as far as was asked for. What fails after
+the making unmakes it.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.security import access, descriptors
+
+from ..status import NT, Status
+from . import acls, attributes, inode, names
+from .base import Identity, Kind, Make, Wanted
+from .inode import Inode
+from .namecache import Change
+from .options import Options
+from .resolve import Place, Resolver
+
+_READS = access.FILE_READ_DATA | access.FILE_EXECUTE
+_WRITES = access.FILE_WRITE_DATA | access.FILE_APPEND_DATA
+_SAFE = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | _SAFE
+_RACES = 8
+
+
+@dataclass(slots=True)
+class Opened:
+    """A file found or made: its descriptor (for data where `readable` or `writable`, else O_PATH)."""
+
+    descriptor: int
+    inode: Inode
+    made: bool
+    readable: bool = False
+    writable: bool = False
+    acl: bytes = b""
+    parent: bytes = b""
+
+
+def find_or_make(resolver: Resolver, options: Options, who: Identity, wanted: Wanted) -> Opened:
+    """Open what `wanted` names; the stream is not looked at, but that a file made for one is a plain file."""
+    if not wanted.path:
+        return _root(resolver, wanted)
+    place = resolver.place(wanted.path)
+    try:
+        for _ in range(_RACES):
+            found = resolver.child(place.directory, wanted.path[-1])
+            if found is not None:
+                return _existing(found[0], place, wanted)
+            if wanted.make is Make.NEVER:
+                raise Status(NT.OBJECT_NAME_NOT_FOUND, wanted.path[-1])
+            with contextlib.suppress(FileExistsError):
+                return make(resolver, options, who, wanted, place)
+        raise Status(NT.OBJECT_NAME_COLLISION, "made and removed again by another")
+    finally:
+        place.close()
+
+
+def _root(resolver: Resolver, wanted: Wanted) -> Opened:
+    if wanted.make is Make.ALWAYS and not wanted.stream:
+        raise Status(NT.OBJECT_NAME_COLLISION, "the share's root")
+    descriptor = resolver.directory(())
+    found = Inode.of(descriptor)
+    return Opened(descriptor, found, False, acl=acls.of(found.status, found.path, found.xattrs))
+
+
+def _existing(descriptor: int, place: Place, wanted: Wanted) -> Opened:
+    try:
+        if wanted.make is Make.ALWAYS and not wanted.stream:
+            raise Status(NT.OBJECT_NAME_COLLISION, wanted.path[-1])
+        found = Inode.of(descriptor)
+        opened = Opened(descriptor, found, False)
+        if found.kind is Kind.FILE and not wanted.stream:
+            open_data(opened, wanted.access)
+            descriptor = opened.descriptor
+        opened.acl = acls.of(found.status, found.path, found.xattrs)
+        opened.parent = acls.of_directory(place.directory)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return opened
+
+
+def open_data(opened: Opened, wanted: int) -> None:
+    """Replace the O_PATH descriptor by one for the data rights in the access mask `wanted`, where there are any."""
+    for flags in _modes(wanted):
+        try:
+            data = os.open(inode.proc(opened.descriptor), flags | _SAFE)
+        except PermissionError:
+            if wanted & access.MAXIMUM_ALLOWED:
+                continue
+            raise
+        os.close(opened.descriptor)
+        opened.descriptor = data
+        opened.inode.path = inode.proc(data)
+        opened.readable = flags != os.O_WRONLY
+        opened.writable = flags != os.O_RDONLY
+        return
+
+
+def _modes(wanted: int) -> tuple[int, ...]:
+    """The modes to try, best first."""
+    reads, writes = wanted & _READS, wanted & _WRITES
+    if wanted & access.MAXIMUM_ALLOWED:
+        if writes:
+            return (os.O_RDWR,) if reads else (os.O_RDWR, os.O_WRONLY)
+        return (os.O_RDWR, os.O_RDONLY) if reads else (os.O_RDWR, os.O_RDONLY, os.O_WRONLY)
+    if writes:
+        return (os.O_RDWR,) if reads else (os.O_WRONLY,)
+    return (os.O_RDONLY,) if reads else ()
+
+
+def make(resolver: Resolver, options: Options, who: Identity, wanted: Wanted, place: Place) -> Opened:
+    """Make what `wanted` says in `place`; FileExistsError where someone else was faster."""
+    directory = wanted.new.directory and not wanted.stream
+    above = acls.of_directory(place.directory)
+    access.check(above, who, access.FILE_ADD_SUBDIRECTORY if directory else access.FILE_ADD_FILE)
+    acl = descriptors.inherit(above, who, directory, wanted.new.descriptor)
+    with resolver.cache.change(place.directory) as change:
+        if change.holds(names.fold(wanted.path[-1])):
+            raise FileExistsError
+        descriptor = (_make_directory if directory else _make_file)(place, options)
+        change.made(place.name)
+        try:
+            return _furnish(descriptor, options, wanted, acl, above)
+        except BaseException:
+            os.close(descriptor)
+            _unmake(place, directory, change)
+            raise
+
+
+def _make_file(place: Place, options: Options) -> int:
+    return os.open(place.name, os.O_RDWR | _NEW, options.file_mode(False), dir_fd=place.directory)
+
+
+def _make_directory(place: Place, options: Options) -> int:
+    os.mkdir(place.name, options.file_mode(True), dir_fd=place.directory)
+    return os.open(place.name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.directory)
+
+
+def _unmake(place: Place, directory: bool, change: Change) -> None:
+    remove: Callable[..., None] = os.rmdir if directory else os.unlink
+    with contextlib.suppress(OSError):
+        remove(place.name, dir_fd=place.directory)
+        change.removed(place.name)
+
+
+def _furnish(descriptor: int, options: Options, wanted: Wanted, acl: bytes | None, above: bytes) -> Opened:
+    """Give a new file its attributes, ACL, EAs and room."""
+    status = os.fstat(descriptor)
+    directory = stat.S_ISDIR(status.st_mode)
+    path = inode.proc(descriptor)
+    flags = wanted.new.attributes & attributes.SETTABLE | (0 if directory else attributes.ARCHIVE)
+    if options.store_dos_attributes:
+        inode.store_attributes(path, flags, attributes.filetime(status.st_mtime_ns))
+    found = Inode.of(descriptor)
+    return Opened(
+        descriptor,
+        found,
+        True,
+        readable=not directory,
+        writable=not directory,
+        acl=acls.of(found.status, found.path, found.xattrs),
+        parent=above,
+    )

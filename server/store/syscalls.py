@@ -1,0 +1,157 @@
+"""Linux system calls that Python's `os` does not have, or has for the whole process only.
+
+Called through ctypes by number, because the C library's wrappers of the credential calls act on every thread.
+Every function raises OSError as `os` does.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+import struct
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_syscall = _LIBC.syscall
+_syscall.restype = ctypes.c_long
+
+_NUMBERS = {
+    # name: (x86_64, aarch64)
+    "setgroups": (116, 159),
+    "setfsuid": (122, 151),
+    "setfsgid": (123, 152),
+    "capget": (125, 90),
+    "capset": (126, 91),
+    "statx": (332, 291),
+    "renameat2": (316, 276),
+    "openat2": (437, 437),
+}
+_COLUMN = 1 if platform.machine() == "aarch64" else 0
+_NR = {name: ctypes.c_long(numbers[_COLUMN]) for name, numbers in _NUMBERS.items()}
+
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+AT_SYMLINK_NOFOLLOW = 0x100
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+
+RENAME_NOREPLACE = 1
+
+FALLOC_FL_KEEP_SIZE = 0x01
+FALLOC_FL_PUNCH_HOLE = 0x02
+FALLOC_FL_ZERO_RANGE = 0x10
+
+FICLONERANGE = 0x4020940D
+
+CLONE_FS = 0x00000200
+_ALL = ctypes.c_uint32(0xFFFFFFFF)
+
+_HOW = struct.Struct("=QQQ")
+_STATX_BTIME = 0x800
+_STATX_MASK_AT = 0
+_STATX_BTIME_AT = 80
+_TIMESTAMP = struct.Struct("=qI")
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+class How:
+    """The flags of an openat2, packed once (struct open_how)."""
+
+    def __init__(self, flags: int, resolve: int, mode: int = 0) -> None:
+        self._how = ctypes.create_string_buffer(_HOW.pack(flags, mode, resolve), _HOW.size)
+
+    def open(self, directory: int, path: bytes) -> int:
+        """A new descriptor of `path` under `directory`."""
+        return _check(_syscall(_NR["openat2"], directory, path, self._how, _HOW.size))
+
+
+def has_openat2() -> bool:
+    """Whether the kernel (5.6 on) has it, and nothing (a container's filter) forbids it."""
+    try:
+        os.close(How(os.O_PATH | os.O_CLOEXEC, RESOLVE_BENEATH).open(AT_FDCWD, b"."))
+    except OSError as error:
+        return error.errno not in (errno.ENOSYS, errno.EPERM)
+    return True
+
+
+def birth(descriptor: int) -> int | None:
+    """When an open file was made, in ns since 1970, where the file system knows."""
+    return _birth(descriptor, b"", AT_EMPTY_PATH)
+
+
+def birth_at(path: str) -> int | None:
+    """The same of `path`, itself if it is a symbolic link."""
+    return _birth(AT_FDCWD, os.fsencode(path), AT_SYMLINK_NOFOLLOW)
+
+
+def _birth(directory: int, path: bytes, flags: int) -> int | None:
+    found = ctypes.create_string_buffer(256)
+    try:
+        _check(_syscall(_NR["statx"], directory, path, flags, _STATX_BTIME, found))
+    except OSError:
+        return None
+    if not int.from_bytes(found.raw[_STATX_MASK_AT : _STATX_MASK_AT + 4], "little") & _STATX_BTIME:
+        return None
+    seconds, nanoseconds = _TIMESTAMP.unpack_from(found, _STATX_BTIME_AT)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def rename_no_replace(source: int, old: bytes, target: int, new: bytes) -> None:
+    """Rename, or FileExistsError; EINVAL where the file system cannot promise it."""
+    _check(_syscall(_NR["renameat2"], source, old, target, new, RENAME_NOREPLACE))
+
+
+def fallocate(descriptor: int, mode: int, offset: int, length: int) -> None:
+    """Linux's fallocate: reserve, punch or zero a range."""
+    _check(_LIBC.fallocate(descriptor, mode, ctypes.c_int64(offset), ctypes.c_int64(length)))
+
+
+def clone_range(target: int, source: int, source_offset: int, length: int, offset: int) -> None:
+    """Let `target` share the blocks of a range of `source` (FICLONERANGE)."""
+    fcntl.ioctl(target, FICLONERANGE, struct.pack("=qQQQ", source, source_offset, length, offset))
+
+
+# -- credentials of the calling thread alone ----------------------------------------------------------------
+
+
+def set_groups(groups: tuple[int, ...]) -> None:
+    """The calling thread's supplementary groups."""
+    _check(_syscall(_NR["setgroups"], len(groups), (ctypes.c_uint32 * len(groups))(*groups)))
+
+
+def set_fs_ids(uid: int, gid: int) -> None:
+    """The calling thread's file-system user and group; PermissionError when they did not take.
+
+    Neither call reports failure, so each is asked again with an id that is none, which answers the present one."""
+    _syscall(_NR["setfsgid"], ctypes.c_uint32(gid))
+    _syscall(_NR["setfsuid"], ctypes.c_uint32(uid))
+    if _syscall(_NR["setfsgid"], _ALL) != gid or _syscall(_NR["setfsuid"], _ALL) != uid:
+        raise PermissionError(errno.EPERM, f"cannot act as {uid}:{gid}")
+
+
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAP_SYS_RESOURCE = 24
+
+
+def drop_sys_resource() -> None:
+    """Take CAP_SYS_RESOURCE out of the calling thread's effective set: with it, quotas do not hold."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    data = ctypes.create_string_buffer(24)
+    _check(_syscall(_NR["capget"], header, data))
+    low_effective, *rest = struct.unpack("=6I", data.raw)
+    _check(_syscall(_NR["capset"], header, struct.pack("=6I", low_effective & ~(1 << _CAP_SYS_RESOURCE), *rest)))
+
+
+def own_umask() -> None:
+    """Give the calling thread a umask (and working directory) of its own, and make that umask 0: modes are the
+    store's to say."""
+    _check(_LIBC.unshare(CLONE_FS))
+    os.umask(0)

@@ -1,0 +1,143 @@
+"""Identity threads: where calls that take a path, change metadata or may wait for a disk are made.
+
+A thread acts as one Unix account at a time (file-system user, group and supplementary groups, by raw calls that
+touch only itself) and switches when the next call is another's. The event loop's thread never changes its
+credentials: verbs compare them (design.md section 4). Started by a process that is not root, the threads act as
+that process, whoever asks.
+
+A call's buffers are lent to its thread, so a caller that is cancelled still waits until the thread has returned;
+the cancellation comes after that.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from ..status import NT, Status, from_os_error
+from . import syscalls
+from .base import Identity
+
+T = TypeVar("T")
+_Credentials = tuple[int, int, tuple[int, ...]]
+_Job = tuple["_Loan", Callable[..., Any], tuple[Any, ...], Identity | None]
+
+
+class _Acting(threading.local):
+    """What the calling thread acts as; None outside the pool, and while a switch is under way or has failed."""
+
+    credentials: _Credentials | None = None
+    service: _Credentials | None = None
+
+
+_acting = _Acting()
+
+
+@contextlib.contextmanager
+def as_service() -> Iterator[None]:
+    """Within a call in an identity thread: act as the service itself for what the store keeps for itself. What the
+    client may do must have been checked before, as the client."""
+    before, service = _acting.credentials, _acting.service
+    if service is None or before is None:
+        yield
+        return
+    _become(service)
+    try:
+        yield
+    finally:
+        _become(before)
+
+
+class _Loan(asyncio.Future[Any]):
+    """A call's outcome. It cannot be cancelled: the thread cannot be stopped, and holds the caller's buffers."""
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        return False
+
+
+class IdentityThreads:
+    """A pool of threads. Make it before anything in the process switches credentials; `close` ends it."""
+
+    def __init__(self, count: int = 16) -> None:
+        self.switches = os.geteuid() == 0
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"store-{number}", daemon=True) for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def run(
+        self, who: Identity | None, function: Callable[..., T], *args: Any, undo: Callable[[T], None] | None = None
+    ) -> T:
+        """`function(*args)` in a thread, as `who` (None: as the service itself); an OSError becomes its Status.
+
+        Where the caller was cancelled meanwhile, `undo` gives back what the call has got.
+        """
+        loan = _Loan(loop=asyncio.get_running_loop())
+        self._jobs.put((loan, function, args, who))
+        try:
+            result: T = await loan
+        except asyncio.CancelledError:
+            if loan.done() and loan.exception() is None and undo is not None:
+                undo(loan.result())
+            raise
+        except OSError as error:
+            raise from_os_error(error) from error
+        return result
+
+    def close(self) -> None:
+        """Let what is queued end, then the threads; waits for them."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def _work(self) -> None:
+        """One thread's life."""
+        if self.switches:
+            with contextlib.suppress(OSError):
+                syscalls.drop_sys_resource()
+        with contextlib.suppress(OSError):
+            syscalls.own_umask()
+        service = (os.geteuid(), os.getegid(), tuple(os.getgroups()))
+        if self.switches:
+            _acting.service = service
+        while (job := self._jobs.get()) is not None:
+            loan, function, args, who = job
+            result: Any = None
+            problem: BaseException | None = None
+            try:
+                if self.switches:
+                    _become(service if who is None else (who.uid, who.gid, who.groups))
+                result = function(*args)
+            except BaseException as error:
+                problem = error
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+                loan.get_loop().call_soon_threadsafe(_end, loan, result, problem)
+            del job, loan, function, args, who, result, problem
+
+
+def _become(wanted: _Credentials) -> None:
+    """Make the calling thread act as `wanted`; does nothing where it does."""
+    if wanted == _acting.credentials:
+        return
+    _acting.credentials = None
+    uid, gid, groups = wanted
+    try:
+        syscalls.set_groups(groups)
+        syscalls.set_fs_ids(uid, gid)
+    except OSError as error:
+        raise Status(NT.ACCESS_DENIED, f"cannot act as user {uid}: {error}") from error
+    _acting.credentials = wanted
+
+
+def _end(loan: _Loan, result: Any, problem: BaseException | None) -> None:
+    if problem is None:
+        loan.set_result(result)
+    else:
+        loan.set_exception(problem)
