@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from smbdirect.connection import Connection, Packet, Role
 from smbdirect.events import Event, Received
-from smbdirect.negotiate import CLIENT_SETTINGS, Settings
+from smbdirect.negotiate import CLIENT_SETTINGS, RESERVE, Settings
 from smbdirect.packets import DataTransfer
 
 
@@ -19,6 +19,7 @@ class End:
     """One connection with its NIC: `inbox` is on the wire to it, `undelivered` what its reader has not taken."""
 
     connection: Connection
+    receives: int
     peer: "End" = field(init=False)
     posted: int = 0
     inbox: deque[bytes] = field(default_factory=deque)
@@ -30,7 +31,7 @@ class End:
 
     def post_receives(self, count: int | None = None) -> None:
         """Post `count` receives more, or as many as are missing."""
-        missing = self.connection.settings.receives - self.posted
+        missing = self.receives - self.posted
         count = missing if count is None else min(count, missing)
         self.posted += count
         self.connection.posted_receives(count)
@@ -77,11 +78,14 @@ class End:
         self.in_message = bool(head.remaining_data_length)
 
 
-def pair(server: Settings | None = None, client: Settings | None = None, now: float = 0.0) -> tuple[End, End]:
-    """A client's and a server's end, receives posted, nothing said yet."""
+def pair(
+    server: Settings | None = None, client: Settings | None = None, now: float = 0.0, reserve: int = RESERVE
+) -> tuple[End, End]:
+    """A client's and a server's end, receives posted, nothing said yet. The client keeps `reserve` of them back."""
+    theirs, ours = client or CLIENT_SETTINGS, server or Settings()
     ends = (
-        End(Connection(Role.CLIENT, client or CLIENT_SETTINGS, now)),
-        End(Connection(Role.SERVER, server or Settings(), now)),
+        End(Connection(Role.CLIENT, theirs, now), theirs.receive_credit_max + reserve),
+        End(Connection(Role.SERVER, ours, now), ours.receives),
     )
     ends[0].peer, ends[1].peer = ends[1], ends[0]
     for end in ends:

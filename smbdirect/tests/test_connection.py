@@ -1,5 +1,7 @@
 """Two ends in memory: what is sent arrives the same, under any schedule and with the fewest credits."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -256,11 +258,26 @@ def test_a_large_message_is_no_reason_to_stop_its_own_rest() -> None:
 
 def test_pings_do_not_get_a_held_back_peer_more_credits() -> None:
     server = server_end(Settings(untrusted_messages=1))
-    for _ in range(32):
-        server.receive(transfer(b"x", granted=0, flags=RESPONSE_REQUESTED), 0.0)
+    for number in range(32):
+        server.receive(transfer(b"x", granted=int(number == 0), flags=RESPONSE_REQUESTED), 0.0)
+    assert server._credits.send == 1
     assert server.packets(100, 0.0) == []
     with pytest.raises(Malformed):
         server.receive(transfer(granted=1), 0.0)
+
+
+def test_two_ends_that_both_hold_back_still_empty_their_queues() -> None:
+    tight = Settings(receive_credit_max=2, send_credit_target=2, backlog_messages=1, untrusted_credits=2)
+    ends = client, server = joined(tight, tight)
+    for end in ends:
+        end.send(pattern(100_000))
+        for _ in range(50):
+            end.send(b"more")
+    settle(ends, deliver=False)
+    assert min(end.connection.waiting for end in ends) == 0
+    settle(ends)
+    assert server.messages == client.sent
+    assert client.messages == server.sent
 
 
 # Any schedule
@@ -307,7 +324,20 @@ def step(end: End, what: str, value: int) -> None:
 def test_under_any_schedule_all_messages_arrive_in_order_and_the_ends_come_to_rest(
     server: Settings, client: Settings, steps: list[tuple[str, int, int]]
 ) -> None:
-    ends = pair(server, client)
+    run(pair(server, client), steps)
+
+
+@given(settings, st.sampled_from([4, 5, 8, 20, 255]), steps)
+def test_a_peer_that_keeps_no_receive_in_reserve_never_waits_for_ever(
+    server: Settings, credits: int, steps: list[tuple[str, int, int]]
+) -> None:
+    server = replace(server, untrusted_credits=32, receive_credit_max=credits, send_credit_target=credits)
+    client = Settings(receive_credit_max=credits, send_credit_target=credits)
+    run(pair(server, client, reserve=0), steps)
+
+
+def run(ends: tuple[End, End], steps: list[tuple[str, int, int]]) -> None:
+    """Take the steps, holding the balances to each other after each; then everything must arrive."""
     settle(ends)
     for what, which, value in steps:
         step(ends[which], what, value)

@@ -151,6 +151,15 @@ def test_a_grant_ends_the_starvation() -> None:
     assert server.connection.deadline() == 39.0 + INTERVAL
 
 
+def test_a_grant_that_our_full_send_queue_cannot_use_yet_ends_the_starvation_too() -> None:
+    _, server = starving()
+    server.inbox.append(pack_data_head(255, 100, 0, 0, 1) + b"x")
+    server.take(39.0)
+    assert server.connection.tick(50.0) == []
+    assert server.post(room=0, now=50.0) == []
+    assert server.connection.deadline() == 39.0 + INTERVAL
+
+
 def test_no_credits_are_no_fault_while_nothing_waits() -> None:
     _, server = joined(client=Settings(receive_credit_max=2))
     server.send(b"x")
