@@ -189,7 +189,7 @@ def test_a_check_passes_exactly_where_the_maximum_has_it_all(aces: list[Ace], wh
 def test_right_by_right_the_specification_s_walk_agrees(aces: list[Ace]) -> None:
     """MS-DTYP 2.5.3.2 for one right at a time: the first effective entry that names it decides."""
     most = maximum(descriptor(*aces), MALLORY)
-    for bit in range(21):
+    for bit in (bit for bit in range(21) if ALL >> bit & 1):
         decided = (
             ace.type == acl.ALLOWED
             for ace in aces

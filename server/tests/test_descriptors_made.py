@@ -37,7 +37,7 @@ def made(parent: bytes, directory: bool = False, given: bytes | None = None) -> 
         (0o644, False, ALL, READ, READ),
         (0o755, True, ALL, READ | access.FILE_GENERIC_EXECUTE, READ | access.FILE_GENERIC_EXECUTE),
         (0o600, False, ALL, None, None),
-        (0o444, False, ALL & ~(access.FILE_WRITE_DATA | access.FILE_APPEND_DATA | access.FILE_DELETE_CHILD), READ, READ),
+        (0o444, False, ALL & ~0x46, READ, READ),
         (0o070, True, ALL & ~0x67, READ | access.FILE_GENERIC_WRITE | access.FILE_GENERIC_EXECUTE | 0x40, None),
         (0o1777, True, ALL, ALL & ~(access.DELETE | access.WRITE_DAC | access.WRITE_OWNER | 0x40), None),
     ],
