@@ -101,9 +101,15 @@ class _Sent:
             view[done : done + len(part)] = part
             done += len(part)
 
+    def keep_a_copy(self) -> None:
+        """The sender closes: what it sent lives on, as in a socket, but not in its blocks."""
+        self.reply.parts = [b"".join(self.reply.parts)]
+        self.release()
+
     def release(self) -> None:
         for block in self.reply.blocks:
             block.release()
+        self.reply.blocks = ()
 
 
 class LoopbackConnection(Connection):
@@ -179,6 +185,8 @@ class LoopbackConnection(Connection):
     async def close(self) -> None:
         self._closed = True
         self._drop_coming()
+        for sent in self._other._coming:
+            sent.keep_a_copy()
         self._changed.set()
         self._other._changed.set()
 

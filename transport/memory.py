@@ -16,6 +16,7 @@ takes them from two arenas. All calls are the event loop's thread's.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import mmap
 from collections import deque
@@ -44,7 +45,8 @@ class Slab:
 
     def __init__(self, index: int, size: int) -> None:
         mapping = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        mapping.madvise(mmap.MADV_HUGEPAGE)
+        with contextlib.suppress(OSError):  # a kernel built without transparent huge pages
+            mapping.madvise(mmap.MADV_HUGEPAGE)
         self.index = index
         self.size = size
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
@@ -256,7 +258,7 @@ class Arena:
         self.used += pages * PAGE
         if self._poison:
             pattern = slab.view[start : start + pages * PAGE]
-            assert pattern == POISON * pages, "memory was written after its block was released"
+            assert pattern.tobytes() == POISON * pages, "memory was written after its block was released"
         return Block(self, slab, start + PAGE, length, share)
 
     def _grow(self, pages: int, alone: bool) -> bool:
