@@ -385,4 +385,6 @@ def unpack_links(data: memoryview) -> list[HardLink]:
     for entry in chain(span(data, _Links.SIZE, len(data) - _Links.SIZE), _Link.SIZE, "link"):
         link = _Link.unpack_from(entry)
         links.append(HardLink(link.parent, text(entry, _Link.SIZE, 2 * link.name_characters)))
-    return links[: head.count]
+    if len(links) != head.count:
+        raise Malformed(f"{len(links)} links where {head.count} are said")
+    return links
