@@ -1,0 +1,199 @@
+"""Where RDMA connections come from on the server.
+
+SMB Direct lives on port 445 of InfiniBand and RoCE and on port 5445 of iWARP (MS-SMBD 2.1), and rdma_cm knows no
+listener for one kind of device: each port listens on all, and what comes over the other kind is rejected. There is
+one exception. A wildcard listener takes its port from TCP too on iWARP devices without a port mapper (siw), so where
+there is an iWARP device, port 445 listens on the addresses of the others alone, and follows them as they change.
+
+A connection is negotiated before `accept` hands it over, each in a task of its own with a time limit, so one slow
+peer holds up nobody.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+from smbdirect.connection import Role
+from smbdirect.negotiate import Settings
+from smbdirect.wire import Malformed
+
+from ..base import Listener, Lost
+from ..discovery import interfaces, watch
+from ..memory import Arena
+from ..technology import IWARP
+from . import depths
+from .cm import Event, Identifier
+from .connection import RdmaConnection
+from .fabric import Fabric
+
+log = logging.getLogger(__name__)
+
+GREETING = 10.0
+"""Seconds from a request for a connection to the end of the negotiation."""
+GREETINGS = 128
+"""Peers that may be in their greeting at a time; what comes on top is rejected."""
+ANY = ("0.0.0.0", "::")
+
+
+class RdmaListener(Listener):
+    """The listening identifiers and the peers that are greeting us. Raises Lost where no address can be had."""
+
+    def __init__(
+        self,
+        arena: Arena,
+        messages: Arena,
+        settings: Settings,
+        hosts: Sequence[str],
+        ports: tuple[int, int],
+        refused: Callable[[str], None],
+    ) -> None:
+        self._fabric = Fabric(arena)
+        self._messages = messages
+        self._settings = settings
+        self._hosts = hosts
+        self._port, self._iwarp_port = ports
+        self._listening: dict[tuple[str, int], Identifier] = {}
+        self._refuse = refused
+        self._refused: set[tuple[str, int]] = set()
+        self._ready: asyncio.Queue[RdmaConnection | None] = asyncio.Queue()
+        self._greetings: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._listen()
+        if not self._listening:
+            self._fabric.leave()
+            raise Lost("no address for RDMA could be had")
+        self._follower = asyncio.create_task(self._follow())
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """(address, port) of each listening identifier."""
+        return list(self._listening)
+
+    async def accept(self) -> RdmaConnection:
+        while not self._closed:
+            connection = await self._ready.get()
+            if connection is not None:
+                return connection
+        self._ready.put_nowait(None)  # for whoever else waits
+        raise Lost("the listener is closed")
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for task in (self._follower, *self._greetings):
+            task.cancel()
+        await asyncio.gather(self._follower, *self._greetings, return_exceptions=True)
+        for identifier in self._listening.values():
+            identifier.destroy()
+        while not self._ready.empty():
+            waiting = self._ready.get_nowait()
+            if waiting is not None:
+                await waiting.close()
+        self._ready.put_nowait(None)
+        self._fabric.leave()
+
+    # -- listening -------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Listen where we should and do not yet; leave the addresses that are gone."""
+        wanted = set(self._wanted())
+        for address in set(self._listening) - wanted:
+            self._listening.pop(address).destroy()
+        for address in sorted(wanted - set(self._listening)):
+            self._listen_at(*address)
+
+    def _wanted(self) -> Iterable[tuple[str, int]]:
+        found = interfaces()
+        mixed = any(interface.technology is IWARP for interface in found)
+        for host in self._hosts:
+            yield host, self._iwarp_port
+            if not (mixed and host in ANY):
+                yield host, self._port
+                continue
+            for interface in found:
+                if interface.technology not in (None, IWARP):
+                    same = (address for address in interface.addresses if (address.version == 6) == (host == "::"))
+                    yield from ((str(address), self._port) for address in same)
+
+    def _listen_at(self, host: str, port: int) -> None:
+        identifier = self._fabric.identifier()
+        try:
+            identifier.bind(host, port)
+            identifier.listen(lambda child, event: self._on_request(child, event, port))
+            self._listening[host, port] = identifier
+            self._refused.discard((host, port))
+        except OSError as error:
+            identifier.destroy()
+            if (host, port) not in self._refused:
+                self._refused.add((host, port))
+                self._refuse(f"cannot listen for RDMA on {host} port {port}: {os.strerror(error.errno or 0)}")
+
+    async def _follow(self) -> None:
+        try:
+            async for _ in watch():
+                self._listen()
+        except OSError as error:
+            log.warning("RDMA: changes of addresses go unnoticed: %s", error)
+
+    # -- greeting --------------------------------------------------------------------------------------------
+
+    def _on_request(self, child: Identifier, event: Event, port: int) -> None:
+        if self._closed or len(self._greetings) >= GREETINGS:
+            _reject(child)
+            return
+        task = asyncio.create_task(self._greet(child, event, port))
+        self._greetings.add(task)
+        task.add_done_callback(self._greetings.discard)
+
+    async def _greet(self, child: Identifier, event: Event, port: int) -> None:
+        peer = child.peer[0]
+        try:
+            self._check(child, port)
+            connection = RdmaConnection(self._fabric, self._messages, child, Role.SERVER, self._settings)
+        except Lost as failure:
+            log.info("RDMA: %s was rejected: %s", peer, failure)
+            _reject(child)
+            return
+        try:
+            _admit(connection, child, event)
+            async with asyncio.timeout(GREETING):
+                await connection.negotiated
+            self._ready.put_nowait(connection)
+        except (Lost, Malformed, OSError) as failure:
+            log.info("RDMA: %s did not get through: %s", peer, str(failure) or "too slow")
+            connection.abandon(str(failure))
+        except BaseException:
+            connection.abandon("the listener is closed")
+            raise
+
+    def _check(self, child: Identifier, port: int) -> None:
+        """Raise Lost where a kind of device comes in on the other kind's port."""
+        technology = self._fabric.technology(child)
+        if port != (self._iwarp_port if technology is IWARP else self._port):
+            raise Lost(f"{technology.name} on port {port}")
+
+
+def _admit(connection: RdmaConnection, child: Identifier, event: Event) -> None:
+    """Answer the request. Raises Lost and OSError."""
+    attributes = connection.device.attributes
+    settled = depths.accepting(
+        connection.device.technology is IWARP,
+        event.initiator_depth,
+        event.responder_resources,
+        event.private_data,
+        (attributes.max_qp_init_rd_atom, attributes.max_qp_rd_atom),
+    )
+    connection.prepare(settled)
+    connection.ready()
+    child.accept(connection.pair.number, settled.responder, settled.initiator, settled.private_data)
+    connection.start()
+
+
+def _reject(child: Identifier) -> None:
+    try:
+        child.reject()
+    except OSError as error:
+        log.debug("RDMA: a peer was gone before it was rejected: %s", error)
+    child.destroy()
