@@ -93,6 +93,10 @@ class Writer:
         return bytes(self._stub)
 
 
+_STRING = 4 + 12 + 2 + 2
+"""Bytes a string takes beside its characters: pointer, counts, terminator, padding."""
+
+
 def size_of(row: Sequence[Value]) -> int:
     """How many bytes `row` takes in `Writer.structures`, at most."""
-    return sum(4 if not isinstance(value, str) else 4 + 12 + 2 * len(value) + 2 + 2 for value in row)
+    return sum(_STRING + len(utf16(value)) if isinstance(value, str) else 4 for value in row)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from smbdirect.wire import Bytes16, Malformed, Pdu, pdu, u8, u16, u32
+from smbdirect.wire import Buffer, Bytes16, Malformed, Pdu, pdu, u8, u16, u32
 
 REQUEST, RESPONSE, FAULT = 0, 2, 3
 BIND, BIND_ACK, BIND_NAK = 11, 12, 13
@@ -57,10 +57,18 @@ class _AuthTrailer(Pdu):
     context: u32 = 0
 
 
-def body_of(header: Header, packet: memoryview) -> memoryview:
-    """What stands between `packet`'s header and its authentication trailer."""
+def header_of(received: Buffer) -> Header:
+    """The header that `received` begins with; raises Malformed where it is none that this server understands."""
+    header = Header.unpack_from(received)
     if header.version != 5 or header.minor > 1 or header.representation & 0xFF != LITTLE_ENDIAN:
         raise Malformed(f"RPC {header.version}.{header.minor}, representation {header.representation:#x}")
+    if header.length < Header.SIZE:
+        raise Malformed(f"RPC packet of {header.length} bytes")
+    return header
+
+
+def body_of(header: Header, packet: memoryview) -> memoryview:
+    """What stands between `packet`'s header and its authentication trailer."""
     if not header.auth_length:
         return packet[Header.SIZE :]
     start = len(packet) - header.auth_length - _AuthTrailer.SIZE

@@ -123,9 +123,7 @@ class Pipe:
     def _take_packets(self) -> None:
         """Handle every packet that has arrived whole."""
         while len(self._received) >= Header.SIZE:
-            header = Header.unpack_from(self._received)
-            if header.length < Header.SIZE:
-                raise Malformed(f"RPC packet of {header.length} bytes")
+            header = packets.header_of(self._received)
             if header.length > len(self._received):
                 return
             packet = memoryview(bytes(self._received[: header.length]))
