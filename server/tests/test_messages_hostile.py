@@ -41,7 +41,7 @@ CASES |= {
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_bytes_parse_or_are_malformed(name: str, data: st.DataObject) -> None:
     parse, valid = CASES[name]
