@@ -22,7 +22,7 @@ SEEN_BY_SERVER = {
 }
 WIRING = {"server/main.py", "server/server.py", "server/listeners.py"}
 """Where listeners are made: these also see how."""
-MAKERS = {"transport.tcp", "transport.rdma", "transport.loopback"}
+MAKERS = {"transport.tcp", "transport.rdma", "transport.loopback", "smbdirect.negotiate"}
 
 SANS_IO = {"asyncio", "socket", "select", "selectors", "time", "threading", "os", "ctypes", "random", "secrets"}
 """What smbdirect does without: it is pure state, and time comes in as an argument."""
