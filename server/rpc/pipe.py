@@ -30,8 +30,10 @@ SMALLEST_FRAGMENT = 1432
 """Every peer takes fragments of this size (C706 12.6.3.1, MustRecvFragSize)."""
 LARGEST_STUB = 64 << 10
 """Bytes of a request's fragments together: no operation here needs more than a few names."""
-MOST_UNREAD = 256 << 10
-"""Bytes of answers a client may leave unread before its writes are refused."""
+LARGEST_WRITE = 128 << 10
+"""Bytes of one write: it is answered before anyone else's turn comes."""
+MOST_UNREAD = 64 << 10
+"""Bytes of answers a client may leave unread and still ask for more."""
 MOST_CONTEXTS = 32
 
 _groups = count(1)
@@ -77,8 +79,11 @@ class Pipe:
     def write(self, data: Buffer) -> None:
         """Take in what the client sends and answer what is complete of it.
 
-        Raises Status: PIPE_DISCONNECTED for what is no RPC (and ever after), PIPE_BUSY where too much is unread.
+        Raises Status: PIPE_DISCONNECTED for what is no RPC (and ever after), PIPE_BUSY where too much is unread,
+        INVALID_PARAMETER for more than LARGEST_WRITE.
         """
+        if len(data) > LARGEST_WRITE:
+            raise Status(NT.INVALID_PARAMETER, f"{self.service}: a write of {len(data)} bytes")
         if self._broken:
             raise Status(NT.PIPE_DISCONNECTED, f"{self.service}: the client broke the protocol")
         if self._unread > MOST_UNREAD:
@@ -126,6 +131,8 @@ class Pipe:
             header = packets.header_of(self._received)
             if header.length > len(self._received):
                 return
+            if self._unread > MOST_UNREAD:
+                raise Malformed(f"a flood of requests: {self._unread} bytes of answers are unread")
             packet = memoryview(bytes(self._received[: header.length]))
             del self._received[: header.length]
             handle = _HANDLERS.get(header.type)

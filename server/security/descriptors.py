@@ -72,8 +72,8 @@ def inherit(parent: bytes, who: Identity, directory: bool, given: bytes | None) 
     """The descriptor of a file that `who` makes (MS-DTYP 2.5.3.4.1), None where its mode is to say it.
 
     `parent` is the directory's, b"" for none; `given` is what the client sent along. A DACL given is taken as it is;
-    else the parent's inheritable entries make it; else, under a parent with an ACL of its own, the owner and the
-    system alone get access. Raises Malformed when `given` is no descriptor, Status(INVALID_OWNER) when it names an
+    else the parent's inheritable entries make it; else a mode does, where one rules in the parent; else the owner and
+    the system alone get access. Raises Malformed when `given` is no descriptor, Status(INVALID_OWNER) when it names an
     owner that `who` may not make one.
     """
     wish = parse(given) if given is not None else SecurityDescriptor()
@@ -81,6 +81,9 @@ def inherit(parent: bytes, who: Identity, directory: bool, given: bytes | None) 
     if wish.owner is not None:
         check_owner(wish.owner, who)
     made = SecurityDescriptor(acl.SELF_RELATIVE, wish.owner or who.owner, wish.group or who.group)
+    if who.privileged and wish.sacl is not None:
+        made.sacl = wish.sacl
+        made.control |= settled(wish.control) & (acl.SACL_PRESENT | acl.SACL_AUTO_INHERITED | acl.SACL_PROTECTED)
     inherited = [ace for entry in above.dacl or () for ace in _passed_on(entry, above, made, directory)]
     if wish.control & acl.DACL_PRESENT:
         made.control |= settled(wish.control) & (acl.DACL_PRESENT | acl.DACL_AUTO_INHERITED | acl.DACL_PROTECTED)
@@ -88,15 +91,12 @@ def inherit(parent: bytes, who: Identity, directory: bool, given: bytes | None) 
     elif inherited:
         made.control |= above.control & acl.DACL_AUTO_INHERITED
         made.dacl = inherited
-    elif given is None and above.control & acl.DACL_DEFAULTED:
+    elif above.control & acl.DACL_DEFAULTED and made == SecurityDescriptor(made.control, who.owner, who.group):
         return None
     else:
         made.dacl = [
             Ace(acl.ALLOWED, 0, access.FILE_ALL_ACCESS, trustee) for trustee in (made.owner, sids.SYSTEM) if trustee
         ]
-    if who.privileged and wish.sacl is not None:
-        made.sacl = wish.sacl
-        made.control |= settled(wish.control) & (acl.SACL_PRESENT | acl.SACL_AUTO_INHERITED | acl.SACL_PROTECTED)
     return made.pack()
 
 

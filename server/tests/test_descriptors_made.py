@@ -143,7 +143,11 @@ def test_a_null_dacl_given_stays_one() -> None:
 
 def test_an_owner_given_without_a_dacl_opens_nothing_up() -> None:
     given = SecurityDescriptor(owner=ALICE.owner).pack()
-    assert made(descriptors.from_mode(0, 0, 0o755, True), given=given).dacl == [allow(ALICE.owner), allow(sids.SYSTEM)]
+    ruled = descriptors.from_mode(0, 0, 0o755, True)
+    assert descriptors.inherit(ruled, ALICE, False, given) is None
+    other = SecurityDescriptor(owner=sids.of_gid(50)).pack()
+    assert made(ruled, given=other).dacl == [allow(sids.of_gid(50)), allow(sids.SYSTEM)]
+    assert made(descriptor(allow(BOB)), given=given).dacl == [allow(ALICE.owner), allow(sids.SYSTEM)]
     assert made(descriptor(allow(BOB, READ, OI)), given=given).dacl == [allow(BOB, READ)]
 
 

@@ -8,7 +8,7 @@ from impacket.uuid import uuidtup_to_bin
 
 from server.rpc import packets
 from server.rpc.context import Context, Share
-from server.rpc.pipe import FRAGMENT, MOST_CONTEXTS, SERVICES, Pipe, open_pipe
+from server.rpc.pipe import FRAGMENT, LARGEST_WRITE, MOST_CONTEXTS, SERVICES, Pipe, open_pipe
 from server.status import NT, Status
 
 from .rpc_client import (
@@ -119,6 +119,16 @@ def test_answers_pile_up_to_a_limit() -> None:
     assert refused.value.code == NT.PIPE_BUSY
     pipe.read(1 << 20)
     assert pipe.available < 1 << 20
+
+
+def test_a_flood_in_one_write_disconnects() -> None:
+    pipe = bound()
+    with pytest.raises(Status, match="flood") as refused:
+        pipe.write(request_packet(server_info_stub()) * 1000)
+    assert refused.value.code == NT.PIPE_DISCONNECTED
+    with pytest.raises(Status) as refused:
+        bound().write(bytes(LARGEST_WRITE + 1))
+    assert refused.value.code == NT.INVALID_PARAMETER
 
 
 def test_two_requests_in_one_write_get_two_messages() -> None:
