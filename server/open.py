@@ -1,13 +1,15 @@
 """Opens: `Open` (MS-SMB2 3.3.1.10) and, for each file that is open, what its opens share (`Shared`)."""
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .store.base import Cursor, File, FileKey, Path
+from .messages.header import Command
+from .status import NT, Status
+from .store.base import Cursor, File, FileKey
 
 if TYPE_CHECKING:
     from .lock import Locks
+    from .rpc.pipe import Pipe
     from .session import Session
     from .tree import Tree
     from .work import Work
@@ -36,7 +38,7 @@ class Mode:
     delete_on_close: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Open:
     """An open file, directory, stream or pipe. `persistent` and `volatile` make its FileId; never 0."""
 
@@ -44,11 +46,11 @@ class Open:
     persistent: int
     session: "Session"
     tree: "Tree"
-    file: File
     mode: Mode
     shared: "Shared"
-    name: Path
-    """As the client spelled it, for logs; where it is now is `file.path()`."""
+    store_file: File | None = None
+    pipe: "Pipe | None" = None
+    """A named pipe of IPC$, in place of a file."""
     position: int = 0
     """CurrentByteOffset (FilePositionInformation)."""
     search: Search | None = None
@@ -58,11 +60,22 @@ class Open:
     closed: bool = False
 
     @property
+    def file(self) -> File:
+        """The open file; raises INVALID_DEVICE_REQUEST on a pipe."""
+        if self.store_file is None:
+            raise Status(NT.INVALID_DEVICE_REQUEST, "a pipe is no file")
+        return self.store_file
+
+    def ends_with(self, work: "Work") -> int:
+        """The status a pending request gets when this open is closed: a notify's clean end, a lock's refusal."""
+        return NT.NOTIFY_CLEANUP if work.header.command == Command.CHANGE_NOTIFY else NT.RANGE_NOT_LOCKED
+
+    @property
     def file_id(self) -> bytes:
         return self.persistent.to_bytes(8, "little") + self.volatile.to_bytes(8, "little")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Shared:
     """What all opens of one stream of one file share; it lives while any open does."""
 
@@ -72,4 +85,3 @@ class Shared:
     delete_pending: bool = False
     """SetInfo(Disposition) or the close of a DELETE_ON_CLOSE open: new opens get DELETE_PENDING, the last close
     removes the name."""
-    gone: "asyncio.Event | None" = None

@@ -1,7 +1,7 @@
 """`Work`: one request while it is handled, with everything that must be given back when it ends."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,19 @@ from .messages.header import Header
 from .status import NT, Status
 
 if TYPE_CHECKING:
+    from .compound import Answers
     from .connection import ServerConnection
     from .open import Open
+    from .security.preauth import Preauth
     from .session import Session
     from .tree import Tree
 
 
-@dataclass(slots=True)
+MAX_PENDING = 512
+"""Requests of one connection that may wait asynchronously at a time (Windows' and Samba's default)."""
+
+
+@dataclass(slots=True, eq=False)
 class Work:
     """A request under way. Handlers get it with `session`, `tree` and `open` resolved as their route needs.
 
@@ -41,10 +47,24 @@ class Work:
     blocks: list[Block] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     invalidate: int | None = None
+    payload: Block | None = None
+    """The block whose first bytes are the inline payload of the reply: it can be sealed where it lies."""
+    sealed_by: "Session | None" = None
+    """The session whose keys opened the request."""
+    preauth: "Preauth | None" = None
+    """The hash this NEGOTIATE or SESSION_SETUP response goes into."""
+    must_sign: bool = False
+    """A response that is signed whatever the request was (a successful SESSION_SETUP)."""
+    first: bool = True
+    """Whether it is the first of its compound."""
+    credited: bool = False
+    """Whether its credits have been granted (by the interim response, where one went out)."""
+    answers: "Answers | None" = None
     async_id: int = 0
     """Not 0 once an interim response has gone out."""
-    cancelled: bool = False
-    on_cancel: Callable[[], None] | None = None
+    cancelled: int = NT.SUCCESS
+    """The status it was cancelled with."""
+    waits_for: "asyncio.Future[None] | None" = None
     last: bool = True
     """Whether nothing follows it in its compound: only then may it go asynchronous (3.3.4.2)."""
 
@@ -55,24 +75,30 @@ class Work:
         return block
 
     async def wait(self, future: "asyncio.Future[None]") -> None:
-        """Wait for what another request must do (a lock, a notify, a break): the client gets an interim
-        response with an async id first, and may CANCEL. Raises Status(CANCELLED) when it does."""
+        """Wait for what another request must do (a lock, a notify): the client gets an interim response first.
+
+        Raises Status(CANCELLED), or with the code given to `cancel`, when the wait is called off. Only the last
+        request of a compound may wait so.
+        """
         if self.cancelled:
-            future.cancel()
-            raise Status(NT.CANCELLED)
-        self.on_cancel = lambda: None if future.done() else future.set_exception(Status(NT.CANCELLED))
+            raise Status(self.cancelled)
+        if not self.last:
+            raise Status(NT.INTERNAL_ERROR, "waits in the middle of a compound")
+        if len(self.connection.pending.by_async) >= MAX_PENDING:
+            raise Status(NT.INSUFFICIENT_RESOURCES, "too many requests wait already")
+        self.waits_for = future
         try:
             if not future.done():
                 self.connection.send_interim(self)
             await future
         finally:
-            self.on_cancel = None
+            self.waits_for = None
 
-    def cancel(self) -> None:
-        """The client cancels it, or what it depends on is gone."""
-        self.cancelled = True
-        if self.on_cancel is not None:
-            self.on_cancel()
+    def cancel(self, code: int = NT.CANCELLED) -> None:
+        """The client cancels it, or what it depends on is gone: what it waits for ends with `code`."""
+        self.cancelled = code
+        if self.waits_for is not None and not self.waits_for.done():
+            self.waits_for.set_exception(Status(code))
 
 
 @dataclass(slots=True)
@@ -84,6 +110,8 @@ class Related:
     file_id: bytes | None = None
     failed: int = NT.SUCCESS
     """The status of a CREATE that failed: the rest fails with it."""
+    refused: bool = False
+    """A related request stood where there was nothing to be related to: the related rest is refused too."""
 
 
 def blocks_of(works: Sequence[Work]) -> list[Block]:

@@ -1,0 +1,101 @@
+"""LOCK (MS-SMB2 3.3.5.14)."""
+
+from ..lock import Locks, Range
+from ..messages.file import LockElement, LockFlags, LockRequest, LockResponse
+from ..messages.negotiate import Dialect
+from ..open import Open
+from ..status import NT, Status
+from ..store.base import Kind
+from ..work import Work
+
+LAST = (1 << 64) - 1
+KINDS = (
+    LockFlags.SHARED,
+    LockFlags.EXCLUSIVE,
+    LockFlags.SHARED | LockFlags.FAIL_IMMEDIATELY,
+    LockFlags.EXCLUSIVE | LockFlags.FAIL_IMMEDIATELY,
+)
+SEQUENCES = 64
+"""Lock sequence buckets an open has (3.3.1.10)."""
+
+
+async def lock(work: Work, request: LockRequest) -> LockResponse:
+    opened = work.open
+    assert opened is not None
+    if not request.locks:
+        raise Status(NT.INVALID_PARAMETER, "no locks")
+    if _replayed(work, opened, request):
+        return LockResponse()
+    unlocking = request.locks[0].flags == LockFlags.UNLOCK
+    locks = opened.shared.locks
+    if locks is None:
+        locks = opened.shared.locks = Locks()
+    if unlocking:
+        _unlock(locks, opened, request.locks)
+    else:
+        if work.session is not None and work.session.expired:
+            raise Status(NT.NETWORK_SESSION_EXPIRED)
+        await _lock(work, locks, opened, request.locks)
+    if 1 <= request.index <= SEQUENCES:
+        opened.lock_sequences[request.index] = request.number
+    return LockResponse()
+
+
+def _replayed(work: Work, opened: Open, request: LockRequest) -> bool:
+    """Whether this very request has been carried out already, and its answer was lost (3.3.5.14)."""
+    if work.connection.negotiated.dialect < Dialect.SMB300 or not 1 <= request.index <= SEQUENCES:
+        return False
+    if opened.lock_sequences.get(request.index) == request.number:
+        return True
+    opened.lock_sequences.pop(request.index, None)
+    return False
+
+
+def _unlock(locks: Locks, opened: Open, elements: list[LockElement]) -> None:
+    """Release each in turn; the first that is not held ends it, what came before stays released."""
+    try:
+        for element in elements:
+            if element.flags != LockFlags.UNLOCK:
+                raise Status(NT.INVALID_PARAMETER, "locks and unlocks mixed")
+            if not locks.release(opened, element.offset, element.length):
+                raise Status(NT.RANGE_NOT_LOCKED)
+    finally:
+        locks.retry()
+
+
+async def _lock(work: Work, locks: Locks, opened: Open, elements: list[LockElement]) -> None:
+    if opened.file.kind is Kind.DIRECTORY:
+        raise Status(NT.INVALID_PARAMETER, "a directory has no byte ranges")
+    patient = not elements[0].flags & LockFlags.FAIL_IMMEDIATELY
+    if patient and len(elements) > 1:
+        raise Status(NT.INVALID_PARAMETER, "several locks that wait")
+    ranges = [_range(opened, element) for element in elements]
+    for number, wanted in enumerate(ranges):
+        if locks.take([wanted]):
+            continue
+        for taken in ranges[:number]:
+            locks.held.remove(taken)
+        if not patient:
+            raise Status(NT.LOCK_NOT_GRANTED)
+        await _wait(work, locks, opened, wanted)
+
+
+def _range(opened: Open, element: LockElement) -> Range:
+    if element.flags not in KINDS:
+        raise Status(NT.INVALID_PARAMETER, f"lock flags {element.flags:#x}")
+    if element.length and element.offset + element.length - 1 > LAST:
+        raise Status(NT.INVALID_LOCK_RANGE)
+    return Range(opened, element.offset, element.length, bool(element.flags & LockFlags.EXCLUSIVE))
+
+
+async def _wait(work: Work, locks: Locks, opened: Open, wanted: Range) -> None:
+    """Until the range is held, the request is cancelled, or the open is closed (then RANGE_NOT_LOCKED)."""
+    waiting = locks.queue([wanted])
+    opened.waiting.add(work)
+    try:
+        await work.wait(waiting.granted)
+    except Status:
+        locks.give_up(waiting)
+        raise
+    finally:
+        opened.waiting.discard(work)

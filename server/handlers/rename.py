@@ -1,0 +1,96 @@
+"""Renames and hard links (MS-SMB2 3.3.5.21.1, MS-FSA 2.1.5.15.11 and .6)."""
+
+from ..messages.create import ShareAccess
+from ..messages.fscc_file import FileAttribute
+from ..messages.fscc_set import Rename, RenameFlags
+from ..open import Open
+from ..opens import SHARED_RIGHTS
+from ..status import NT, Status
+from ..store.base import FileKey, Kind, Path
+from ..store.names import check_stream, split
+from ..work import Work
+
+
+async def rename(work: Work, opened: Open, data: bytes) -> None:
+    await _rename(work, opened, Rename.parse(data), posix=False)
+
+
+async def rename_ex(work: Work, opened: Open, data: bytes) -> None:
+    wanted = Rename.parse(data, extended=True)
+    await _rename(work, opened, wanted, posix=bool(wanted.flags & RenameFlags.POSIX_SEMANTICS))
+
+
+async def _rename(work: Work, opened: Open, wanted: Rename, posix: bool) -> None:
+    if wanted.root:
+        raise Status(NT.INVALID_PARAMETER, "RootDirectory is not 0")  # MS-FSCC 2.4.42.2, for SMB2
+    if not wanted.name:
+        raise Status(NT.INVALID_PARAMETER, "no name")
+    if opened.file.stream or wanted.name.startswith(":"):
+        await _rename_stream(opened, wanted)
+        return
+    target = _target(wanted.name)
+    opens = work.connection.server.opens
+    if not opened.file.path():
+        raise Status(NT.INVALID_PARAMETER, "the share's root stays where it is")
+    for other in opened.shared.opens:
+        if other is not opened and other.mode.access & SHARED_RIGHTS and not other.mode.share & ShareAccess.DELETE:
+            raise Status(NT.SHARING_VIOLATION, "open elsewhere without sharing deletion")
+    if opened.file.kind is Kind.DIRECTORY and opens.any_below(opened.file.path(), opened.tree.share):
+        raise Status(NT.ACCESS_DENIED, "something below it is open")
+    await _clear_target(work, opened, target, wanted, posix)
+    await opened.file.rename(target, wanted.replace)
+    if wanted.replace:
+        opens.removals += 1
+
+
+def _target(name: str) -> Path:
+    path, stream, _ = split(name.removeprefix("\\"))
+    if stream or not path:
+        raise Status(NT.OBJECT_NAME_INVALID, repr(name))
+    return path
+
+
+async def _clear_target(work: Work, opened: Open, target: Path, wanted: Rename, posix: bool) -> None:
+    """Whether what is at `target` may be replaced (MS-FSA 2.1.5.15.11)."""
+    store = opened.tree.share.store
+    assert store is not None
+    there = await store.lookup(opened.tree.who, target)
+    if there is None or (there.device, there.inode) == opened.file.key[:2]:
+        return
+    if not wanted.replace:
+        raise Status(NT.OBJECT_NAME_COLLISION)
+    if there.kind is Kind.DIRECTORY:
+        raise Status(NT.ACCESS_DENIED, "a directory is not replaced")
+    if there.attributes & FileAttribute.READONLY and not wanted.flags & RenameFlags.IGNORE_READONLY_ATTRIBUTE:
+        raise Status(NT.ACCESS_DENIED, "READONLY")
+    shared = work.connection.server.opens.shared.get(FileKey(there.device, there.inode))
+    if shared is not None and shared.opens and not posix:
+        raise Status(NT.ACCESS_DENIED, "what would be replaced is open")
+
+
+async def _rename_stream(opened: Open, wanted: Rename) -> None:
+    """A stream takes another name on the same file; the target is ":name" or ":name:$DATA"."""
+    if not wanted.name.startswith(":"):
+        raise Status(NT.INVALID_PARAMETER, "a stream stays with its file")
+    name, _, kind = wanted.name[1:].partition(":")
+    if kind and kind.upper() != "$DATA":
+        raise Status(NT.INVALID_PARAMETER, f"stream type {kind!r}")
+    await opened.file.rename_stream(check_stream(name) if name else "", wanted.replace)
+
+
+async def link(work: Work, opened: Open, data: bytes) -> None:
+    await _link(work, opened, Rename.parse(data))
+
+
+async def link_ex(work: Work, opened: Open, data: bytes) -> None:
+    await _link(work, opened, Rename.parse(data, extended=True))
+
+
+async def _link(work: Work, opened: Open, wanted: Rename) -> None:
+    if opened.file.kind is Kind.DIRECTORY:
+        raise Status(NT.FILE_IS_A_DIRECTORY, "directories have one name")
+    if wanted.root or not wanted.name:
+        raise Status(NT.INVALID_PARAMETER, "RootDirectory or no name")
+    target = _target(wanted.name)
+    await _clear_target(work, opened, target, wanted, posix=False)
+    await opened.file.link(target, wanted.replace)

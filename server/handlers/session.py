@@ -1,0 +1,186 @@
+"""SESSION_SETUP and LOGOFF (MS-SMB2 3.3.5.5, 3.3.5.6): logging on, again, and over further connections."""
+
+import copy
+
+from ..messages.header import Flags
+from ..messages.negotiate import Dialect, SecurityMode
+from ..messages.session import (
+    LogoffRequest,
+    LogoffResponse,
+    SessionFlags,
+    SessionSetupRequest,
+    SessionSetupResponse,
+    SetupFlags,
+)
+from ..security.auth import Outcome
+from ..security.keys import Keys, derive
+from ..security.sealing import Sealer
+from ..security.signing import Signer, signer
+from ..session import Channel, Session, Setup
+from ..status import NT, Status
+from ..work import Work
+
+MAX_CHANNELS = 32
+"""Connections one session may use (Windows' and ksmbd's figure)."""
+
+
+async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupResponse:
+    session, attempt = _attempt(work, request)
+    if attempt.preauth is not None:
+        attempt.preauth.update([work.packet])
+    try:
+        token, outcome = await attempt.exchange.step(request.token)
+    except Status:
+        session.setups.pop(work.connection, None)
+        if not session.valid:
+            work.connection.server.forget(session)
+        raise
+    if work.cancelled or work.connection.server.sessions.get(session.id) is not session:
+        raise Status(NT.USER_SESSION_DELETED)
+    work.session = session
+    if work.related is not None:
+        work.related.session_id = session.id
+    if outcome is None:
+        work.status = NT.MORE_PROCESSING_REQUIRED
+        work.preauth = attempt.preauth
+        return SessionSetupResponse(0, token)
+    del session.setups[work.connection]
+    if attempt.binding:
+        _bind(work, session, outcome, attempt)
+    elif session.valid:
+        _renew(work, session, outcome)
+    else:
+        await _establish(work, session, outcome, attempt, request)
+    work.must_sign = True
+    return SessionSetupResponse(_flags(session), token)
+
+
+def _flags(session: Session) -> int:
+    outcome = session.outcome
+    assert outcome is not None
+    flags = SessionFlags.IS_NULL if outcome.anonymous else SessionFlags.IS_GUEST if outcome.guest else 0
+    return flags | (SessionFlags.ENCRYPT_DATA if session.protection.encryption_required else 0)
+
+
+# -- which attempt this request belongs to ----------------------------------------------------------------------
+def _attempt(work: Work, request: SessionSetupRequest) -> tuple[Session, Setup]:
+    """The session this request is for, and the authentication it continues or begins."""
+    connection = work.connection
+    server = connection.server
+    identifier = work.header.session_id
+    if request.flags & SetupFlags.BINDING and connection.negotiated.dialect >= Dialect.SMB300:
+        session = _session_to_bind(work)
+    elif identifier == 0:
+        session = server.new_session(connection)
+    else:
+        found = connection.sessions.get(identifier)
+        if found is None:
+            raise Status(NT.USER_SESSION_DELETED, f"no session {identifier:#x} here")
+        session = found
+        _check_signature(work, session)
+    attempt = session.setups.get(connection)
+    if attempt is None:
+        binding = connection not in session.channels
+        attempt = Setup(server.acceptor.start(connection.transport.peer), binding=binding and session.valid)
+        if connection.negotiated.preauth is not None:
+            attempt.preauth = copy.copy(connection.negotiated.preauth)
+        session.setups[connection] = attempt
+    return session, attempt
+
+
+def _check_signature(work: Work, session: Session) -> None:
+    """A request for a session that has a key here is signed with it, where it is signed."""
+    channel = session.channels.get(work.connection)
+    if work.header.flags & Flags.SIGNED and not work.encrypted and channel is not None and channel.signer is not None:
+        if not channel.signer.verify(work.packet, False):
+            raise Status(NT.ACCESS_DENIED, "the signature does not verify")
+        work.signed = True
+
+
+def _session_to_bind(work: Work) -> Session:
+    """The session to be used over this connection too; the conditions of 3.3.5.5.2, in its order."""
+    connection = work.connection
+    negotiated = connection.negotiated
+    session = connection.server.sessions.get(work.header.session_id)
+    if session is None or not session.valid:
+        raise Status(NT.USER_SESSION_DELETED, "no session to bind")
+    if session.dialect != negotiated.dialect or session.client_guid != negotiated.client_guid:
+        raise Status(NT.INVALID_PARAMETER, "bound with another dialect or client")
+    if not work.header.flags & Flags.SIGNED:
+        raise Status(NT.INVALID_PARAMETER, "a binding must be signed")
+    if connection in session.channels:
+        raise Status(NT.REQUEST_NOT_ACCEPTED, "bound already")
+    if not session.trusted:
+        raise Status(NT.NOT_SUPPORTED, "a guest cannot bind")
+    if session.cipher != negotiated.cipher or session.signing != negotiated.signing:
+        raise Status(NT.INVALID_PARAMETER, "bound with another cipher or signing algorithm")
+    if len(session.channels) >= MAX_CHANNELS:
+        raise Status(NT.INSUFFICIENT_RESOURCES, f"{MAX_CHANNELS} channels already")
+    keys = session.protection.keys
+    assert keys is not None
+    if not _signer(work, keys).verify(work.packet, False):
+        raise Status(NT.ACCESS_DENIED, "the signature does not verify")
+    return session
+
+
+# -- what a successful authentication does ------------------------------------------------------------------------
+def _signer(work: Work, keys: Keys) -> Signer:
+    return signer(work.connection.negotiated.signing, keys.signing)
+
+
+def _keys(work: Work, outcome: Outcome, attempt: Setup) -> Keys:
+    negotiated = work.connection.negotiated
+    preauth = attempt.preauth.value if attempt.preauth is not None else b""
+    return derive(outcome.session_key, negotiated.dialect, negotiated.cipher, preauth, outcome.full_key)
+
+
+async def _establish(
+    work: Work, session: Session, outcome: Outcome, attempt: Setup, request: SessionSetupRequest
+) -> None:
+    """A new session becomes valid (3.3.5.5.3)."""
+    connection = work.connection
+    server = connection.server
+    negotiated = connection.negotiated
+    must_encrypt = server.config.encryption == "required"
+    if must_encrypt and (not negotiated.cipher or not outcome.session_key):
+        server.forget(session)
+        raise Status(NT.ACCESS_DENIED, "encryption is required, and this client or login has none")
+    who = server.identity_of(outcome)
+    if outcome.session_key:
+        keys = _keys(work, outcome, attempt)
+        session.protection.keys = keys
+        session.channels[connection].signer = _signer(work, keys)
+        if negotiated.cipher:
+            session.protection.sealer = Sealer(negotiated.cipher, keys.seal, keys.unseal)
+    wants = (request.security_mode | negotiated.security_mode) & SecurityMode.SIGNING_REQUIRED
+    session.protection.signing_required = bool(wants) and not outcome.guest and not outcome.anonymous
+    session.protection.encryption_required = must_encrypt
+    session.who, session.outcome = who, outcome
+    session.dialect, session.client_guid = negotiated.dialect, negotiated.client_guid
+    session.cipher, session.signing = negotiated.cipher, negotiated.signing
+    connection.trust()
+    previous = server.sessions.get(request.previous_session_id)
+    if previous is not None and previous is not session and previous.user == session.user:
+        await server.end_session(previous)  # 3.3.5.5.3: the client has come back
+
+
+def _renew(work: Work, session: Session, outcome: Outcome) -> None:
+    """A valid session is authenticated again: its keys stay, what it may do is the new login's (3.3.5.5.3)."""
+    session.who = work.connection.server.identity_of(outcome)
+    session.outcome = outcome
+    session.expired = False
+
+
+def _bind(work: Work, session: Session, outcome: Outcome, attempt: Setup) -> None:
+    """A valid session gets another channel, with a signing key of its own (3.3.5.5.2)."""
+    if outcome.name.casefold() != session.user.casefold() or outcome.anonymous or outcome.guest:
+        raise Status(NT.ACCESS_DENIED, "bound by another user")
+    session.channels[work.connection] = Channel(work.connection, _signer(work, _keys(work, outcome, attempt)))
+    work.connection.sessions[session.id] = session
+    work.connection.trust()
+
+
+async def logoff(work: Work, request: LogoffRequest) -> LogoffResponse:
+    assert work.session is not None
+    await work.connection.server.end_session(work.session, but=work)
+    return LogoffResponse()

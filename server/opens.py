@@ -1,0 +1,155 @@
+"""All opens of the server, and for each open stream what its opens share: share modes and pending deletion.
+
+The table is the event loop's alone. What the store found in its thread may have changed by the time it is
+registered here; `Opens.removals` counts the names removed, so that CREATE can tell and look again.
+"""
+
+from typing import TYPE_CHECKING
+
+from .messages.create import ShareAccess
+from .open import Open, Shared
+from .security.access import (
+    DELETE,
+    FILE_APPEND_DATA,
+    FILE_EXECUTE,
+    FILE_READ_DATA,
+    FILE_WRITE_DATA,
+)
+from .status import NT, Status
+from .store.base import FileKey, Path
+
+if TYPE_CHECKING:
+    from .tree import Share
+    from .work import Work
+
+READS = FILE_READ_DATA | FILE_EXECUTE
+WRITES = FILE_WRITE_DATA | FILE_APPEND_DATA
+SHARED_RIGHTS = READS | WRITES | DELETE
+"""Rights that share modes are about; an open with none of them shares with everyone."""
+
+
+def _needs(access: int) -> int:
+    """The share mode that others must have granted for an open with `access`."""
+    return (
+        (ShareAccess.READ if access & READS else 0)
+        | (ShareAccess.WRITE if access & WRITES else 0)
+        | (ShareAccess.DELETE if access & DELETE else 0)
+    )
+
+
+class Opens:
+    def __init__(self, most: int = 65536) -> None:
+        self.most = most
+        self.by_volatile: dict[int, Open] = {}
+        self.shared: dict[FileKey, Shared] = {}
+        self.removals = 0
+        """Names that were removed or replaced since the start."""
+        self._next = 1
+
+    def new_ids(self) -> tuple[int, int]:
+        """A persistent and a volatile id, neither ever 0 (Windows takes {0, 0} for no handle) nor reused."""
+        if len(self.by_volatile) >= self.most:
+            raise Status(NT.INSUFFICIENT_RESOURCES, f"{self.most} files are open")
+        self._next += 1
+        return self._next, self._next
+
+    def shared_for(self, key: FileKey) -> Shared:
+        """What the opens of `key` share; made where it is the first."""
+        found = self.shared.get(key)
+        if found is None:
+            found = self.shared[key] = Shared(key)
+        return found
+
+    def check(self, key: FileKey, access: int, share: int) -> None:
+        """Refuse an open that meets a pending deletion or does not go with those that are there (MS-FSA 2.1.5.1.2)."""
+        base = self.shared.get(key._replace(stream="")) if key.stream else None
+        if base is not None and base.delete_pending:
+            raise Status(NT.DELETE_PENDING)
+        found = self.shared.get(key)
+        if found is None:
+            return
+        if found.delete_pending:
+            raise Status(NT.DELETE_PENDING)
+        if not access & SHARED_RIGHTS:
+            return
+        needs = _needs(access)
+        for other in found.opens:
+            theirs = other.mode.access
+            if theirs & SHARED_RIGHTS and (needs & ~other.mode.share or _needs(theirs) & ~share):
+                raise Status(NT.SHARING_VIOLATION)
+
+    def add(self, opened: Open) -> None:
+        self.by_volatile[opened.volatile] = opened
+        opened.shared.opens.append(opened)
+        opened.session.opens[opened.volatile] = opened
+
+    def drop(self, shared: Shared) -> None:
+        """Forget `shared` where nothing is open any more and no deletion is under way."""
+        if not shared.opens and self.shared.get(shared.key) is shared:
+            del self.shared[shared.key]
+
+    async def close(self, opened: Open, but: "Work | None" = None) -> None:
+        """Close for good: pending requests end, locks go, and with the last open a file to be deleted.
+
+        Safe to call twice. Raises what removing the name raises.
+        """
+        if opened.closed:
+            return
+        opened.closed = True
+        self.by_volatile.pop(opened.volatile, None)
+        opened.session.opens.pop(opened.volatile, None)
+        for work in list(opened.waiting):
+            if work is not but:
+                work.cancel(opened.ends_with(work))
+        if opened.pipe is not None:
+            return
+        try:
+            await self._leave(opened)
+        finally:
+            if opened.search is not None:
+                await opened.search.cursor.close()
+            await opened.file.close()
+
+    def unlinked(self, shared: Shared) -> None:
+        """The name of what `shared` is about is gone while it is open (POSIX semantics): no new open finds it."""
+        shared.delete_pending = False
+        if self.shared.get(shared.key) is shared:
+            del self.shared[shared.key]
+        self.removals += 1
+
+    def any_below(self, path: Path, share: "Share") -> bool:
+        """Whether anything below the directory `path` of `share` is open."""
+        depth = len(path)
+        for opened in self.by_volatile.values():
+            if opened.tree.share is share and opened.store_file is not None:
+                try:
+                    below = opened.store_file.path()
+                except Status:  # it has no name any more
+                    continue
+                if len(below) > depth and below[:depth] == path:
+                    return True
+        return False
+
+    def abandon(self, opened: Open) -> None:
+        """Take back an open whose CREATE failed after all; its file is the caller's to close."""
+        opened.closed = True
+        self.by_volatile.pop(opened.volatile, None)
+        opened.session.opens.pop(opened.volatile, None)
+        opened.shared.opens.remove(opened)
+        self.drop(opened.shared)
+
+    async def _leave(self, opened: Open) -> None:
+        shared = opened.shared
+        if shared.locks is not None:
+            shared.locks.drop(opened)
+        if opened.mode.delete_on_close:
+            shared.delete_pending = True
+        shared.opens.remove(opened)
+        if shared.opens:
+            return
+        try:
+            if shared.delete_pending:
+                await opened.file.unlink()
+                self.removals += 1
+        finally:
+            self.drop(shared)

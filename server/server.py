@@ -1,0 +1,182 @@
+"""The server: what all connections share, who may connect, and how it starts, reloads and stops."""
+
+import asyncio
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from smbdirect.wire import Malformed
+from transport.base import Connection, Listener, Lost
+from transport.memory import Arena
+from transport.memory import Share as ArenaShare
+
+from .config import Config
+from .connection import ServerConnection
+from .interfaces import Interfaces
+from .messages.header import Command, Header
+from .messages.negotiate import Dialect, NegotiateRequest, smb1_dialects
+from .opens import Opens
+from .security.auth import Acceptor, Outcome
+from .security.identity import Identities
+from .session import Channel, Session
+from .shares import Shares
+from .status import Status
+from .store.base import Identity
+from .tree import Tree
+
+if TYPE_CHECKING:
+    from .work import Work
+
+log = logging.getLogger("smbdirect.server")
+
+SHARES_OF_A_CONNECTION = 4
+"""How many of its largest requests one connection may have in memory at a time."""
+
+
+class Server:
+    def __init__(
+        self, config: Config, shares: Shares, acceptor: Acceptor, arena: Arena, interfaces: Interfaces
+    ) -> None:
+        self.config = config
+        self.shares = shares
+        self.acceptor = acceptor
+        self.arena = arena
+        self.interfaces = interfaces
+        self.identities = Identities(config.guest_account, config.admin_users)
+        self.guid = os.urandom(16)
+        self.started = time.time()
+        self.opens = Opens()
+        self.sessions: dict[int, Session] = {}
+        self.connections: set[ServerConnection] = set()
+        self._by_address: Counter[str] = Counter()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    def now(self) -> float:
+        """Wall clock, seconds since 1970."""
+        return time.time()
+
+    def arena_share(self) -> ArenaShare:
+        """One connection's part of the arena."""
+        return ArenaShare(SHARES_OF_A_CONNECTION * self.config.io_size)
+
+    def identity_of(self, outcome: Outcome) -> Identity:
+        """Whom a login acts as; raises LOGON_FAILURE where it can act as no one."""
+        if outcome.anonymous:
+            return self.identities.anonymous()
+        return self.identities.of(outcome.name, outcome.guest)
+
+    # -- connections ----------------------------------------------------------------------------------------
+    async def listen(self, listener: Listener) -> None:
+        """Serve whoever comes by `listener`, until it is closed."""
+        while True:
+            try:
+                transport = await listener.accept()
+            except Lost:
+                return
+            task = asyncio.get_running_loop().create_task(self.serve(transport))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+
+    def keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run `coroutine` beside everything else; `stop` cancels it."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def serve(self, transport: Connection) -> None:
+        """Serve one connection to its end; one too many is closed at once."""
+        peer = transport.peer
+        if self._stopping or not self._has_room(peer):
+            await transport.close()
+            return
+        self._by_address[peer] += 1
+        connection = ServerConnection(self, transport)
+        self.connections.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            self.connections.discard(connection)
+            self._by_address[peer] -= 1
+            if not self._by_address[peer]:
+                del self._by_address[peer]
+
+    def _has_room(self, peer: str) -> bool:
+        if len(self.connections) >= self.config.max_connections:
+            log.warning("%s refused: %d connections already", peer, len(self.connections))
+            return False
+        if self._by_address[peer] >= self.config.max_connections_per_address:
+            log.warning("%s refused: it has %d connections already", peer, self._by_address[peer])
+            return False
+        return True
+
+    def multi_protocol(self, packet: memoryview) -> memoryview:
+        """The SMB2 NEGOTIATE that an SMB1 multi-protocol negotiate stands for (3.3.5.3)."""
+        names = smb1_dialects(packet)
+        if "SMB 2.???" in names and self.config.max_protocol > Dialect.SMB202:
+            dialect = Dialect.WILDCARD
+        elif "SMB 2.002" in names or "SMB 2.???" in names:
+            dialect = Dialect.SMB202
+        else:
+            raise Malformed(f"SMB1 alone is not served; it offered {names}")
+        body = b"".join(NegotiateRequest([dialect]).parts())
+        return memoryview(Header(command=Command.NEGOTIATE, credits=1).pack() + body)
+
+    # -- sessions -------------------------------------------------------------------------------------------
+    def new_session(self, connection: ServerConnection) -> Session:
+        """A session that has not logged on yet; its id is random, and never 0 or all ones."""
+        identifier = 0
+        while identifier in (0, 0xFFFFFFFFFFFFFFFF) or identifier in self.sessions:
+            identifier = int.from_bytes(os.urandom(8), "little")
+        session = Session(identifier, time.time())
+        session.channels[connection] = Channel(connection)
+        self.sessions[identifier] = connection.sessions[identifier] = session
+        return session
+
+    def forget(self, session: Session) -> None:
+        """Drop a session from the tables; what it holds is closed by `end_session`."""
+        self.sessions.pop(session.id, None)
+        for connection in session.channels:
+            connection.sessions.pop(session.id, None)
+
+    async def end_session(self, session: Session, but: "Work | None" = None) -> None:
+        """Close everything the session has open; `but` is the request that asks for it."""
+        self.forget(session)
+        for tree in list(session.trees.values()):
+            await self.end_tree(tree, but)
+
+    async def end_tree(self, tree: Tree, but: "Work | None" = None) -> None:
+        """Close everything open through `tree`, and the tree."""
+        if tree.session.trees.pop(tree.id, None) is None:
+            return
+        for opened in [opened for opened in tree.session.opens.values() if opened.tree is tree]:
+            try:
+                await self.opens.close(opened, but)
+            except (Status, OSError) as error:
+                log.warning("closing %s: %s", tree.share.name, error)
+        await self.shares.leave(tree.share)
+
+    async def leave(self, session: Session, connection: ServerConnection) -> None:
+        """`connection` is gone: the session loses that channel, and ends with its last."""
+        connection.sessions.pop(session.id, None)
+        session.setups.pop(connection, None)
+        session.channels.pop(connection, None)
+        if not session.channels:
+            await self.end_session(session)
+
+    # -- ending ---------------------------------------------------------------------------------------------
+    async def stop(self, listeners: Sequence[Listener]) -> None:
+        """Take no one new, let what is in flight finish, then close everything (SIGTERM)."""
+        self._stopping = True
+        for listener in listeners:
+            await listener.close()
+        await asyncio.gather(*(connection.drain() for connection in list(self.connections)))
+        if self._serving:
+            await asyncio.wait(self._serving)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
