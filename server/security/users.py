@@ -168,9 +168,9 @@ def _change(path: Path, change: Callable[[list[str]], list[str]]) -> None:
     with _locked(path.parent) as directory:
         before = path.stat() if path.exists() else None
         lines = change(_lines(path) if before else [])
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
-                file.write("".join(line + "\n" for line in lines))
+                file.write("".join(line + "\n" for line in lines).encode())
                 file.flush()
                 if before is not None and os.geteuid() == 0:
                     os.fchown(file.fileno(), before.st_uid, before.st_gid)  # the server may run as its owner

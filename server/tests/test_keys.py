@@ -51,7 +51,7 @@ AFTER_NEGOTIATE_REQUEST = bytes.fromhex(
 
 
 @pytest.mark.parametrize("example", PUBLISHED)
-def test_keys_are_those_microsoft_published(example):
+def test_keys_are_those_microsoft_published(example: str) -> None:
     dialect, cipher, session_key, preauth, signing, encryption, decryption, application = PUBLISHED[example]
     client = derive(bytes.fromhex(session_key), dialect, cipher, bytes.fromhex(preauth), client=True)
     server = derive(bytes.fromhex(session_key), dialect, cipher, bytes.fromhex(preauth))
@@ -61,14 +61,14 @@ def test_keys_are_those_microsoft_published(example):
 
 
 @pytest.mark.parametrize("dialect", [0x0202, 0x0210])
-def test_before_dialect_3_the_session_key_signs_and_nothing_seals(dialect):
+def test_before_dialect_3_the_session_key_signs_and_nothing_seals(dialect: int) -> None:
     key = bytes(range(16))
     assert derive(key, dialect) == (key, b"", b"", key)
 
 
 @pytest.mark.parametrize("cipher", [AES_256_CCM, AES_256_GCM])
 @given(full_key=st.binary(min_size=16, max_size=32), preauth=st.binary(min_size=64, max_size=64))
-def test_256_bit_ciphers_take_their_keys_from_the_whole_login_key(cipher, full_key, preauth):
+def test_256_bit_ciphers_take_their_keys_from_the_whole_login_key(cipher: int, full_key: bytes, preauth: bytes) -> None:
     keys = derive(full_key[:16], 0x0311, cipher, preauth, full_key)
     judge = Session._smb3kdf
     assert keys.seal == judge(None, full_key, b"SMBS2CCipherKey\0", preauth, length=32)
@@ -76,12 +76,12 @@ def test_256_bit_ciphers_take_their_keys_from_the_whole_login_key(cipher, full_k
     assert keys.signing == judge(None, full_key[:16], b"SMBSigningKey\0", preauth)
 
 
-def test_a_login_key_that_is_not_16_bytes_long_is_cut_or_padded():
+def test_a_login_key_that_is_not_16_bytes_long_is_cut_or_padded() -> None:
     assert derive(b"short", 0x0300) == derive(b"short".ljust(16, b"\0"), 0x0300)
     assert derive(bytes(range(32)), 0x0300) == derive(bytes(range(16)), 0x0300)
 
 
-def test_preauth_chain_is_the_published_one():
+def test_preauth_chain_is_the_published_one() -> None:
     chain = Preauth()
     assert chain.value == bytes(64)
     chain.update([NEGOTIATE_REQUEST])
@@ -89,13 +89,13 @@ def test_preauth_chain_is_the_published_one():
 
 
 @given(st.lists(st.binary(), max_size=5))
-def test_preauth_takes_a_message_in_any_parts(parts):
+def test_preauth_takes_a_message_in_any_parts(parts: list[bytes]) -> None:
     chain = Preauth(AFTER_NEGOTIATE_REQUEST)
     chain.update([memoryview(part) for part in parts])
     assert chain.value == hashlib.sha512(AFTER_NEGOTIATE_REQUEST + b"".join(parts)).digest()
 
 
-def test_a_copy_of_the_chain_goes_its_own_way():
+def test_a_copy_of_the_chain_goes_its_own_way() -> None:
     chain = Preauth()
     setup = chain.copy()
     setup.update([b"SESSION_SETUP"])

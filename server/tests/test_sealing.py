@@ -1,5 +1,6 @@
 """Encrypted messages, judged by those Microsoft published ("SMB 3.1.1 encryption in Windows 10") and by smbprotocol."""
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from smbprotocol.connection import Connection, SMB2TransformHeader
 from server.messages.transform import TransformHeader
 from server.security.keys import AES_128_CCM, AES_128_GCM, AES_256_CCM, AES_256_GCM
 from server.security.sealing import _MOVE_BELOW, Sealer
-from smbdirect.wire import Malformed
+from smbdirect.wire import Buffer, Malformed
 from transport.memory import HEADROOM, Arena
 
 SESSION = 0x100000000025
@@ -50,27 +51,27 @@ PUBLISHED = {
 }
 
 
-def key_size(cipher):
+def key_size(cipher: int) -> int:
     return 32 if cipher in (AES_256_CCM, AES_256_GCM) else 16
 
 
-def pair(cipher):
+def pair(cipher: int) -> tuple[Sealer, Sealer]:
     """Two ends of a session."""
     down, up = bytes(range(key_size(cipher))), bytes(range(100, 100 + key_size(cipher)))
     return Sealer(cipher, down, up), Sealer(cipher, up, down)
 
 
-def pattern(size):
+def pattern(size: int) -> bytes:
     """Every 8-byte word holds its own offset."""
     return b"".join(offset.to_bytes(8, "little") for offset in range(0, size + 8, 8))[:size]
 
 
-def on_the_wire(parts):
+def on_the_wire(parts: Iterable[Buffer]) -> memoryview:
     return memoryview(bytearray().join(parts))
 
 
 @pytest.mark.parametrize("example", PUBLISHED)
-def test_published_messages_open(example):
+def test_published_messages_open(example: str) -> None:
     cipher, key, wire, inside = PUBLISHED[example]
     sealer = Sealer(cipher, bytes(16), bytes.fromhex(key))
     assert bytes(sealer.unseal(memoryview(bytearray.fromhex(wire)))) == inside
@@ -78,7 +79,7 @@ def test_published_messages_open(example):
 
 @every_cipher
 @pytest.mark.parametrize("size", SIZES)
-def test_what_one_end_seals_the_other_opens(cipher, size):
+def test_what_one_end_seals_the_other_opens(cipher: int, size: int) -> None:
     server, client = pair(cipher)
     payload = pattern(size)
     wire = on_the_wire(server.seal([payload[:64], memoryview(payload)[64:]], SESSION))
@@ -88,23 +89,25 @@ def test_what_one_end_seals_the_other_opens(cipher, size):
 
 @every_cipher
 @pytest.mark.parametrize("size", SIZES)
-def test_a_block_is_sealed_where_it_lies(cipher, size):
+def test_a_block_is_sealed_where_it_lies(cipher: int, size: int) -> None:
     server, client = pair(cipher)
     arena = Arena()
     block = arena.take_nowait(size + 100)
+    assert block is not None
     payload = pattern(size)
     block.view[:size] = payload
     (sealed,) = server.seal_block(b"h" * 80, block, size, SESSION)
-    assert sealed.obj is block.view.obj  # no copy of it
+    assert memoryview(sealed).obj is block.view.obj  # no copy of it
     assert bytes(client.unseal(on_the_wire([sealed]))) == b"h" * 80 + payload
     block.release()
     assert arena.idle
 
 
-def test_a_block_is_sealed_up_to_its_very_end_and_with_all_its_headroom():
+def test_a_block_is_sealed_up_to_its_very_end_and_with_all_its_headroom() -> None:
     server, client = pair(AES_128_GCM)
     arena = Arena()
     block = arena.take_nowait(4096)
+    assert block is not None
     head = b"h" * (HEADROOM - TransformHeader.SIZE)
     wire = on_the_wire(server.seal_block(head, block, block.length, SESSION))
     assert bytes(client.unseal(wire)) == head + bytes(block.length)
@@ -112,7 +115,7 @@ def test_a_block_is_sealed_up_to_its_very_end_and_with_all_its_headroom():
 
 
 @every_cipher
-def test_smbprotocol_opens_what_we_seal(cipher):
+def test_smbprotocol_opens_what_we_seal(cipher: int) -> None:
     server, _ = pair(cipher)
     header = SMB2TransformHeader()
     header.unpack(bytes(on_the_wire(server.seal([READ_RESPONSE], SESSION))))
@@ -122,7 +125,7 @@ def test_smbprotocol_opens_what_we_seal(cipher):
 
 
 @every_cipher
-def test_we_open_what_smbprotocol_seals(cipher):
+def test_we_open_what_smbprotocol_seals(cipher: int) -> None:
     server, _ = pair(cipher)
     theirs = SimpleNamespace(encryption_key=bytes(range(100, 100 + key_size(cipher))), session_id=SESSION)
     connection = SimpleNamespace(dialect=0x0311, cipher_id=cipher)
@@ -132,7 +135,7 @@ def test_we_open_what_smbprotocol_seals(cipher):
 
 @every_cipher
 @pytest.mark.parametrize("size", [20, _MOVE_BELOW + 1])
-def test_a_changed_bit_is_malformed(cipher, size):
+def test_a_changed_bit_is_malformed(cipher: int, size: int) -> None:
     server, client = pair(cipher)
     wire = on_the_wire(server.seal([bytes(size)], SESSION))
     nonce_end = 20 + (11 if cipher in (AES_128_CCM, AES_256_CCM) else 12)
@@ -144,7 +147,7 @@ def test_a_changed_bit_is_malformed(cipher, size):
 
 
 @every_cipher
-def test_a_message_cut_anywhere_is_malformed(cipher):
+def test_a_message_cut_anywhere_is_malformed(cipher: int) -> None:
     server, client = pair(cipher)
     wire = on_the_wire(server.seal([b"x" * 30], SESSION))
     for length in range(len(wire)):
@@ -152,26 +155,26 @@ def test_a_message_cut_anywhere_is_malformed(cipher):
             client.unseal(memoryview(bytearray(wire[:length])))
 
 
-def test_bytes_behind_the_message_are_malformed():
+def test_bytes_behind_the_message_are_malformed() -> None:
     server, client = pair(AES_128_GCM)
     with pytest.raises(Malformed, match="OriginalMessageSize 30 before 31"):
         client.unseal(on_the_wire([*server.seal([b"x" * 30], SESSION), b"x"]))
 
 
-def test_an_empty_message_is_malformed():
+def test_an_empty_message_is_malformed() -> None:
     server, client = pair(AES_128_GCM)
     with pytest.raises(Malformed, match="OriginalMessageSize 0"):
         client.unseal(on_the_wire(server.seal([], SESSION)))
 
 
-def test_our_own_message_sent_back_is_malformed():
+def test_our_own_message_sent_back_is_malformed() -> None:
     server, _ = pair(AES_128_GCM)
     with pytest.raises(Malformed, match="tag"):
         server.unseal(on_the_wire(server.seal([READ_RESPONSE], SESSION)))
 
 
 @every_cipher
-def test_no_nonce_comes_twice_and_their_end_is_zero(cipher):
+def test_no_nonce_comes_twice_and_their_end_is_zero(cipher: int) -> None:
     server, _ = pair(cipher)
     used = 11 if cipher in (AES_128_CCM, AES_256_CCM) else 12
     nonces = [TransformHeader.unpack_from(server.seal([b"x"], SESSION)[0]).nonce for _ in range(1000)]
@@ -179,19 +182,19 @@ def test_no_nonce_comes_twice_and_their_end_is_zero(cipher):
     assert {nonce[used:] for nonce in nonces} == {bytes(16 - used)}
 
 
-def test_the_nonce_counter_goes_round_at_its_end():
+def test_the_nonce_counter_goes_round_at_its_end() -> None:
     server, client = pair(AES_128_GCM)
     server._counter = 2**64 - 1
     assert bytes(client.unseal(on_the_wire(server.seal([b"x"], SESSION)))) == b"x"
 
 
-def test_two_sealers_of_one_key_begin_elsewhere():
+def test_two_sealers_of_one_key_begin_elsewhere() -> None:
     assert pair(AES_128_GCM)[0].seal([b"x"], 1) != pair(AES_128_GCM)[0].seal([b"x"], 1)
 
 
 @every_cipher
 @given(st.binary(max_size=200))
-def test_any_bytes_are_malformed(cipher, junk):
+def test_any_bytes_are_malformed(cipher: int, junk: bytes) -> None:
     server, _ = pair(cipher)
     for wire in (junk, TransformHeader(original_message_size=len(junk)).pack() + junk):
         with pytest.raises(Malformed):
