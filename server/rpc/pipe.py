@@ -147,9 +147,10 @@ class Pipe:
     def _bind(self, header: Header, body: memoryview) -> None:
         """BIND, ALTER_CONTEXT: say which of the proposed contexts can be used (C706 12.6.3.1)."""
         bind = packets.parse_bind(body)
-        self._fragment = max(SMALLEST_FRAGMENT, min(bind.max_receive, FRAGMENT))
-        results = [self._judge(proposal) for proposal in bind.proposals]
         first = header.type == packets.BIND
+        if first:  # what ALTER_CONTEXT says of sizes is ignored
+            self._fragment = max(SMALLEST_FRAGMENT, min(bind.max_receive, FRAGMENT))
+        results = [self._judge(proposal) for proposal in bind.proposals]
         ack = packets.pack_bind_ack(
             self._fragment,
             max(SMALLEST_FRAGMENT, min(bind.max_transmit, FRAGMENT)),

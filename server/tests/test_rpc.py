@@ -63,7 +63,8 @@ def test_each_proposed_context_is_judged() -> None:
 
 def test_a_context_is_added_later() -> None:
     pipe = bound()
-    packet, _ = pipe.transceive(bind_packet((4, SRVSVC_SYNTAX, [NDR]), kind=packets.ALTER_CONTEXT), 4096)
+    packet, _ = pipe.transceive(bind_packet((4, SRVSVC_SYNTAX, [NDR]), kind=packets.ALTER_CONTEXT, most=0), 4096)
+    assert rpcrt.MSRPCBindAck(packet)["max_tfrag"] == FRAGMENT
     assert packet[2] == packets.ALTER_CONTEXT_RESPONSE
     assert results_of(packet) == [(0, 0)]
     answer, _ = pipe.transceive(request_packet(server_info_stub(), context=4), 4096)
