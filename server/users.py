@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from getpass import getpass
 from pathlib import Path
 
-from smbdirect.wire import Malformed
-
 from .config import default_state
 from .security import users
 from .security.users import User, Users, nt_hash
@@ -19,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _COMMANDS[options.command](options)
-    except (OSError, ValueError, Malformed) as error:
+    except (OSError, ValueError) as error:
         print(f"smbdirect-user: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -65,7 +65,9 @@ class Names:
     """What the server calls itself towards clients."""
 
     computer: str
-    """NetBIOS: at most 15 characters, upper case. A server that is in no domain gives it as its domain too."""
+    """NetBIOS: at most 15 characters, upper case."""
+    domain: str = ""
+    """NetBIOS: the workgroup; "" for the computer's own name, as Windows says it in none."""
     dns_computer: str = ""
     dns_domain: str = ""
 
@@ -98,7 +100,7 @@ class Ntlm(Mechanism):
     def challenge(self, flags: int, challenge: bytes) -> bytes:
         """The CHALLENGE_MESSAGE to a client that asked for `flags` (MS-NLMP 3.2.5.1.1)."""
         pairs = TargetInfo()
-        pairs[AvId.nb_domain_name] = self.names.computer
+        pairs[AvId.nb_domain_name] = self.names.domain or self.names.computer
         pairs[AvId.nb_computer_name] = self.names.computer
         pairs[AvId.dns_domain_name] = self.names.dns_domain
         pairs[AvId.dns_computer_name] = self.names.dns_computer or self.names.computer.lower()

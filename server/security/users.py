@@ -18,7 +18,7 @@ from pathlib import Path
 
 from spnego._ntlm_raw.md4 import md4
 
-from smbdirect.wire import Malformed, utf16
+from smbdirect.wire import utf16
 
 HASH_SIZE = 16
 LONGEST_NAME = 256
@@ -49,7 +49,8 @@ class Users:
 
     @classmethod
     def load(cls, path: Path) -> "Users":
-        """The users in the file at `path`. Raises OSError, PermissionError where everyone may read it, Malformed."""
+        """The users in the file at `path`. Raises OSError (everyone may read it: PermissionError), and ValueError
+        naming file and line where it is broken."""
         return cls(_users(_lines(path), path), path)
 
     def reload(self) -> None:
@@ -146,7 +147,7 @@ def _users(lines: list[str], path: Path) -> Iterator[User]:
         except binascii.Error:
             digest = b""
         if not name or not colon or len(digest) != HASH_SIZE:
-            raise Malformed(f"{path}:{number}: expected name:hash, the hash being 16 bytes in base64")
+            raise ValueError(f"{path}:{number}: expected name:hash, the hash being 16 bytes in base64")
         yield User(name, digest)
 
 
@@ -158,7 +159,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return data.decode().splitlines()
     except UnicodeDecodeError as error:
-        raise Malformed(f"{path}: not UTF-8 at byte {error.start}") from None
+        raise ValueError(f"{path}: not UTF-8 at byte {error.start}") from None
 
 
 def _change(path: Path, change: Callable[[list[str]], list[str]]) -> None:

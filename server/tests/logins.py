@@ -16,7 +16,7 @@ from server.security.ntlm import Names, Ntlm
 from server.security.throttle import Throttle
 from server.security.users import User, Users, nt_hash
 
-NAMES = Names("SERVER", "server.lan", "lan")
+NAMES = Names("SERVER", "GROUP", "server.lan", "lan")
 NOW = 1_700_000_000.25
 NTLM_IN_IMPACKET = TypesMech["NTLMSSP - Microsoft NTLM Security Support Provider"]
 

@@ -60,7 +60,7 @@ def test_target_info_has_names_and_time_in_windows_order() -> None:
     assert list(pairs)[:5] == [
         AvId.nb_domain_name, AvId.nb_computer_name, AvId.dns_domain_name, AvId.dns_computer_name, AvId.timestamp
     ]  # fmt: skip
-    assert [pairs[key] for key in list(pairs)[:4]] == ["SERVER", "SERVER", "lan", "server.lan"]
+    assert [pairs[key] for key in list(pairs)[:4]] == ["GROUP", "SERVER", "lan", "server.lan"]
     assert struct.unpack("<Q", pairs[AvId.timestamp].pack())[0] == int((NOW + 11_644_473_600) * 10_000_000)
 
 

@@ -13,7 +13,6 @@ from server import users as command
 from server.config import default_state
 from server.security import users
 from server.security.users import User, Users, nt_hash
-from smbdirect.wire import Malformed
 
 ALICE = User("Alice", nt_hash("secret"))
 # As ksmbd.adduser writes it.
@@ -65,14 +64,14 @@ def test_comments_blank_lines_and_windows_line_ends_are_passed_over(path: Path) 
     "line", ["alice", "alice:", ":h4UnMsOkl5k27bg73/tXDQ==", "alice:h4Un", "alice:h4UnMsOkl5k27bg73/tXDQ", "alice:****"]
 )
 def test_a_broken_line_is_named_by_file_and_number(path: Path, line: str) -> None:
-    with pytest.raises(Malformed, match=r"users:2: expected name:hash"):
+    with pytest.raises(ValueError, match=r"users:2: expected name:hash"):
         Users.load(written(path, "# comment\n" + line + "\n"))
 
 
-def test_bytes_that_are_no_text_are_malformed(path: Path) -> None:
+def test_bytes_that_are_no_text_are_refused(path: Path) -> None:
     path.write_bytes(b"al\xffce:x\n")
     path.chmod(0o600)
-    with pytest.raises(Malformed, match="not UTF-8 at byte 2"):
+    with pytest.raises(ValueError, match="not UTF-8 at byte 2"):
         Users.load(path)
 
 
@@ -97,7 +96,7 @@ def test_reload_sees_the_new_file_and_keeps_the_old_users_where_it_is_broken(pat
     found.reload()
     assert found.find("alice") is None
     written(path, "broken\n")
-    with pytest.raises(Malformed):
+    with pytest.raises(ValueError, match="expected name:hash"):
         found.reload()
     assert found.find("bob") is not None
 

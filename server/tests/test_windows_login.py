@@ -68,8 +68,8 @@ def test_windows_client_logs_in_and_is_answered_as_by_windows(monkeypatch: pytes
     monkeypatch.setattr(ntlm, "_VERSION", Version(10, 0, 10130))
     monkeypatch.setattr(ntlm, "_UNIX_EPOCH", FILETIME)
     users = Users([User("Administrator", nt_hash("Password01!"))])
-    server = Acceptor([Ntlm(users, Names("SUT311", "SUT311", "SUT311"), clock=lambda: 0.0)])
-    monkeypatch.setattr(ntlm.os, "urandom", lambda size: NONCE[:size])
+    server = Acceptor([Ntlm(users, Names("SUT311", "", "SUT311", "SUT311"), clock=lambda: 0.0)])
+    monkeypatch.setattr("os.urandom", lambda size: NONCE[:size])
     exchange = server.start()
 
     answer, outcome = step(exchange, REQUEST_1[TOKEN_IN_REQUEST:])
