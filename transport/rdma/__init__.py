@@ -33,6 +33,11 @@ def probe() -> str | None:
     return next(filter(None, (check() for check in (_module, _library, _device, _access, _memory))), None)
 
 
+def settings(io_size: int) -> Settings:
+    """What a server with an `io_size`, in bytes, tells its peers (MS-SMBD 3.1.1.1); all else is what Windows says."""
+    return Settings(max_read_write_size=io_size)
+
+
 def listen(
     arena: Arena,
     settings: Settings,

@@ -166,17 +166,6 @@ class EventChannel:
         abi.call("rdma_create_id", self._channel, pointer, None, abi.PORT_SPACE_TCP)
         return self._adopt(pointer)
 
-    def device_of(self, host: str) -> str | None:
-        """The verbs device that serves the local address `host`, or None: the surest map from one to the other."""
-        probe = self.identifier()
-        try:
-            probe.bind(host, 0)
-            return probe.device_name
-        except OSError:
-            return None
-        finally:
-            probe.destroy()
-
     def forget(self, pointer: Any) -> None:
         """No more events for this id."""
         self._identifiers.pop(C.addressof(pointer.contents), None)

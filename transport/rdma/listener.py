@@ -12,14 +12,14 @@ peer holds up nobody.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from smbdirect.connection import Role
 from smbdirect.negotiate import Settings
 from smbdirect.wire import Malformed
 
 from ..base import Listener, Lost
-from ..discovery import interfaces, watch
+from ..discovery import Interface, interfaces, watch
 from ..memory import Arena
 from ..technology import IWARP
 from . import depths
@@ -33,7 +33,8 @@ GREETING = 10.0
 """Seconds from a request for a connection to the end of the negotiation."""
 GREETINGS = 128
 """Peers that may be in their greeting at a time; what comes on top is rejected."""
-ANY = ("0.0.0.0", "::")
+ANY = {"0.0.0.0": 4, "::": 6}
+"""The wildcard of each version of IP."""
 
 
 class RdmaListener(Listener):
@@ -52,7 +53,7 @@ class RdmaListener(Listener):
         self._messages = messages
         self._settings = settings
         self._hosts = hosts
-        self._port, self._iwarp_port = ports
+        self._ports = ports
         self._listening: dict[tuple[str, int], Identifier] = {}
         self._refuse = refused
         self._refused: set[tuple[str, int]] = set()
@@ -98,24 +99,11 @@ class RdmaListener(Listener):
 
     def _listen(self) -> None:
         """Listen where we should and do not yet; leave the addresses that are gone."""
-        wanted = set(self._wanted())
-        for address in set(self._listening) - wanted:
+        wanted_now = wanted(interfaces(), self._hosts, self._ports)
+        for address in set(self._listening) - wanted_now:
             self._listening.pop(address).destroy()
-        for address in sorted(wanted - set(self._listening)):
+        for address in sorted(wanted_now - set(self._listening)):
             self._listen_at(*address)
-
-    def _wanted(self) -> Iterable[tuple[str, int]]:
-        found = interfaces()
-        mixed = any(interface.technology is IWARP for interface in found)
-        for host in self._hosts:
-            yield host, self._iwarp_port
-            if not (mixed and host in ANY):
-                yield host, self._port
-                continue
-            for interface in found:
-                if interface.technology not in (None, IWARP):
-                    same = (address for address in interface.addresses if (address.version == 6) == (host == "::"))
-                    yield from ((str(address), self._port) for address in same)
 
     def _listen_at(self, host: str, port: int) -> None:
         identifier = self._fabric.identifier()
@@ -171,7 +159,7 @@ class RdmaListener(Listener):
     def _check(self, child: Identifier, port: int) -> None:
         """Raise Lost where a kind of device comes in on the other kind's port."""
         technology = self._fabric.technology(child)
-        if port != (self._iwarp_port if technology is IWARP else self._port):
+        if port != self._ports[technology is IWARP]:
             raise Lost(f"{technology.name} on port {port}")
 
 
@@ -189,6 +177,21 @@ def _admit(connection: RdmaConnection, child: Identifier, event: Event) -> None:
     connection.ready()
     child.accept(connection.pair.number, settled.responder, settled.initiator, settled.private_data)
     connection.start()
+
+
+def wanted(found: Sequence[Interface], hosts: Sequence[str], ports: tuple[int, int]) -> set[tuple[str, int]]:
+    """The addresses and ports to listen on for `hosts` on a machine with the interfaces `found`."""
+    port, iwarp_port = ports
+    others = [interface for interface in found if interface.technology not in (None, IWARP)]
+    mixed = any(interface.technology is IWARP for interface in found)
+    made = {(host, iwarp_port) for host in hosts}
+    for host in hosts:
+        if mixed and host in ANY:
+            version = ANY[host]
+            made |= {(str(each), port) for nic in others for each in nic.addresses if each.version == version}
+        else:
+            made.add((host, port))
+    return made
 
 
 def _reject(child: Identifier) -> None:
