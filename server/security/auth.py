@@ -32,11 +32,11 @@ class Outcome:
     domain: str
     """As the client gave it."""
     session_key: bytes = field(repr=False)
-    """16 bytes: MS-SMB2's Session.SessionKey."""
+    """16 bytes: MS-SMB2's Session.SessionKey. b"" for a guest."""
     full_key: bytes = field(repr=False)
     """The same key in its whole length, for the 256-bit ciphers: MS-SMB2's Session.FullSessionKey."""
     guest: bool = False
-    """An unknown name was let in as guest. The client's key is not known then: nothing can be signed or sealed."""
+    """An unknown name was let in as guest. Its password and so its key is not known: nothing is signed or sealed."""
     anonymous: bool = False
     expires: float | None = None
     """When the login ends, in seconds since 1970, or None."""

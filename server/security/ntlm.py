@@ -177,7 +177,7 @@ class NtlmContext(Context):
         base_key = hmac_md5(response_key, right)
         matches = hmac.compare_digest(right, proof)
         if user is None and self._ntlm.unknown_is_guest:
-            return Outcome(said.user, said.domain, os.urandom(16), b"", guest=True)
+            return Outcome(said.user, said.domain, b"", b"", guest=True)
         if user is None or not matches:
             raise Status(NT.LOGON_FAILURE, f"{said.user}: {'wrong password' if user else 'unknown'}")
         key = _exported(said, base_key)
