@@ -1,15 +1,23 @@
 """The security descriptor of a file: the one stored with it, else what its owner and mode say."""
 
+import errno
 import os
 import stat
+import time
 
-from server.security import descriptors
+from server.security import descriptors, sids
 
-from . import inode
+from . import attributes, ntacl
+from .base import Identity
+from .inode import Inode
+from .threads import as_service
 
 
 def of(status: os.stat_result, path: str, xattrs: list[str]) -> bytes:
     """The self-relative descriptor of the file that `path` and its xattrs' names belong to."""
+    stored = ntacl.read(status, path, xattrs)
+    if stored is not None:
+        return stored
     return descriptors.from_mode(
         status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode), stat.S_ISDIR(status.st_mode)
     )
@@ -17,5 +25,45 @@ def of(status: os.stat_result, path: str, xattrs: list[str]) -> bytes:
 
 def of_directory(descriptor: int) -> bytes:
     """The descriptor of an open directory."""
-    path = inode.proc(descriptor)
-    return of(os.fstat(descriptor), path, os.listxattr(path))
+    found = Inode.bare(descriptor)
+    return of(found.status, found.path, found.xattrs)
+
+
+def store(descriptor: int, security: bytes) -> None:
+    """Keep `security` with an open file."""
+    found = Inode.bare(descriptor)
+    now = attributes.filetime(time.time_ns())
+    ntacl.write(ntacl.pack(security, now, ntacl.Unix.of(found.status, found.path, found.xattrs)), found.path)
+
+
+def store_inherited(descriptor: int, security: bytes | None) -> None:
+    """Keep what a new file inherits, where the file system can: where it cannot, the mode stands."""
+    if security is None:
+        return
+    try:
+        store(descriptor, security)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+
+
+def change(descriptor: int, who: Identity, given: bytes, parts: int) -> None:
+    """Replace `parts` of an open file's descriptor, and its Unix owner and group where they name others.
+
+    The command core has judged WRITE_DAC, WRITE_OWNER and the new owner; so where the system lets only root give a
+    file away, the service does it."""
+    found = Inode.of(descriptor)
+    merged = descriptors.merge(of(found.status, found.path, found.xattrs), given, parts)
+    uid, gid = _unix_owner(merged, who, found.status)
+    if (uid, gid) != (found.status.st_uid, found.status.st_gid):
+        with as_service():
+            os.chown(found.path, uid, gid)
+    store(descriptor, merged)
+
+
+def _unix_owner(descriptor: bytes, who: Identity, status: os.stat_result) -> tuple[int, int]:
+    """The uid and gid that the descriptor's owner and group stand for; as they are where they stand for none."""
+    whole = descriptors.parse(descriptor)
+    uid = {who.owner: who.uid}.get(whole.owner or b"", sids.uid_of(whole.owner) if whole.owner else None)
+    gid = {who.group: who.gid}.get(whole.group or b"", sids.gid_of(whole.group) if whole.group else None)
+    return status.st_uid if uid is None else uid, status.st_gid if gid is None else gid

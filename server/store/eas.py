@@ -49,12 +49,7 @@ def clear(path: str) -> None:
 
 
 def _names(path: str) -> list[str]:
-    try:
-        return [name for name in os.listxattr(path) if inode.is_ea(name)]
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return []
-        raise
+    return [name for name in inode.xattrs(path) if inode.is_ea(name)]
 
 
 def _folded(name: str) -> str:

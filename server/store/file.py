@@ -25,11 +25,10 @@ _COPY = 1 << 20
 class PosixFile(Metadata):
     """What `opening.find_or_make` has opened; it owns the descriptor."""
 
-    stream = ""
-
     def __init__(self, store: "PosixStore", who: Identity, opened: Opened) -> None:
         status = opened.inode.status
         self.who = who
+        self.stream = ""
         self.key = FileKey(status.st_dev, status.st_ino)
         self.kind: Kind = opened.inode.kind
         self._store = store
@@ -37,6 +36,13 @@ class PosixFile(Metadata):
         self._descriptor = opened.descriptor
         self._readable = opened.readable
         self._writable = opened.writable
+        self._promised = self.kind is Kind.FILE and not store.volumes.sparse(status.st_dev)
+        if self._promised:
+            store.promises.opened(self._inode)
+
+    @property
+    def _inode(self) -> tuple[int, int]:
+        return self.key.device, self.key.inode
 
     def path(self) -> Path:
         return naming.where(self._store.resolver, self._descriptor)
@@ -54,12 +60,23 @@ class PosixFile(Metadata):
         except OSError:
             self._store.volumes.no_nowait(device)  # if it was something else, the thread will say so
             return None
-        if count < len(into) and offset + count < os.fstat(self._descriptor).st_size:
+        if count == len(into):
+            return count
+        if self._promised or offset + count < os.fstat(self._descriptor).st_size:
             return None
         return count
 
     async def read_into(self, into: memoryview, offset: int) -> int:
-        return await self._threads.run(None, data.read, self._for_reading(), into, offset)
+        return await self._threads.run(None, self._read, self._for_reading(), into, offset)
+
+    def _read(self, descriptor: int, into: memoryview, offset: int) -> int:
+        count = data.read(descriptor, into, offset)
+        promised = self._store.promises.size(self._inode)
+        if promised is not None and count < len(into):
+            end = min(len(into), max(count, promised - offset))
+            into[count:end] = bytes(end - count)
+            return end
+        return count
 
     async def write(self, parts: Sequence[Buffer], offset: int, through: bool) -> int:
         return await self._threads.run(self.who, data.write, self._for_writing(), parts, offset, through)
@@ -83,14 +100,14 @@ class PosixFile(Metadata):
         await self._threads.run(self.who, data.trim, self._for_writing(), ranges)
 
     async def copy_from(self, source: File, source_offset: int, offset: int, length: int) -> int:
-        if isinstance(source, PosixFile):
+        if type(source) is PosixFile:
             return await self._threads.run(
                 self.who, data.copy, source._for_reading(), self._for_writing(), source_offset, offset, length
             )
         return await copy_by_hand(source, self, source_offset, offset, length)
 
     async def clone_from(self, source: File, source_offset: int, offset: int, length: int) -> None:
-        if isinstance(source, PosixFile):
+        if type(source) is PosixFile:
             await self._threads.run(
                 self.who, data.clone, source._for_reading(), self._for_writing(), source_offset, offset, length
             )
@@ -123,6 +140,11 @@ class PosixFile(Metadata):
                 os.close(readable)
 
     def _set_size(self, size: int) -> None:
+        if self._promised:
+            grows = size > os.fstat(self._descriptor).st_size
+            self._store.promises.promise(self._inode, size if grows else None)
+            if grows:
+                return
         if self._writable:
             os.ftruncate(self._descriptor, size)
         elif self.kind is Kind.FILE:
@@ -132,19 +154,23 @@ class PosixFile(Metadata):
 
     # -- names ----------------------------------------------------------------------------------------------
     async def rename(self, target: Path, replace: bool) -> None:
+        store = self._store
         await self._threads.run(
-            self.who, naming.rename, self._store.resolver, self.who, self._descriptor, target, replace
+            self.who,
+            lambda: naming.rename(store.resolver, store.streams, self.who, self._descriptor, target, replace),
         )
 
     async def link(self, target: Path, replace: bool) -> None:
         if self.kind is Kind.DIRECTORY:
             raise Status(NT.FILE_IS_A_DIRECTORY, "a directory has one name")
+        store = self._store
         await self._threads.run(
-            self.who, naming.link, self._store.resolver, self.who, self._descriptor, target, replace
+            self.who,
+            lambda: naming.link(store.resolver, store.streams, self.who, self._descriptor, target, replace),
         )
 
     async def unlink(self) -> None:
-        await self._threads.run(self.who, naming.unlink, self._store.resolver, self._descriptor)
+        await self._threads.run(self.who, naming.unlink, self._store.resolver, self._store.streams, self._descriptor)
 
     async def is_empty(self) -> bool:
         return await self._threads.run(self.who, self._is_empty)
@@ -162,18 +188,22 @@ class PosixFile(Metadata):
         return PosixCursor(store.threads, self.who, self._descriptor, pattern, stats, store.options.hide_dot_files)
 
     def abandon(self) -> None:
-        """Close without a thread: nobody has had this file yet."""
-        os.close(self._descriptor)
-        self._descriptor = -1
-
-    async def close(self) -> None:
+        """Close in the calling thread."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
-        if self._writable:  # the last close may write, on a network's file system
-            await self._threads.run(None, os.close, descriptor)
-        else:
+        try:
+            left = self._store.promises.closed(self._inode) if self._promised else None
+            if left is not None and left > os.fstat(descriptor).st_size:
+                os.truncate(inode.proc(descriptor), left)
+        finally:
             os.close(descriptor)
+
+    async def close(self) -> None:
+        if self._writable or self._promised:  # the last close may write
+            await self._threads.run(self.who, self.abandon)
+        else:
+            self.abandon()
 
 
 async def copy_by_hand(source: File, target: File, source_offset: int, offset: int, length: int) -> int:

@@ -36,6 +36,25 @@ def xattr(path: str, name: str, follow: bool = True) -> bytes | None:
         raise
 
 
+def xattrs(path: str, follow: bool = True) -> list[str]:
+    """The names of all that the system shows; none where the file system keeps none."""
+    try:
+        return os.listxattr(path, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return []
+        raise
+
+
+def keeps_xattrs(path: str) -> bool:
+    """Whether the file system has xattrs of users."""
+    try:
+        os.getxattr(path, attributes.XATTR)
+    except OSError as error:
+        return error.errno != errno.ENOTSUP
+    return True
+
+
 def is_own(name: str) -> bool:
     """Whether the xattr `name` is one that the store, Samba or ksmbd keeps its own things in."""
     return name in _OWN or name.startswith(_OWN_PREFIXES)
@@ -60,11 +79,7 @@ class Inode:
         self.stored = Stored(None, None)
         if modes.S_ISLNK(status.st_mode):
             return
-        try:
-            self.xattrs = os.listxattr(path, follow_symlinks=follow)
-        except OSError as error:
-            if error.errno not in _ABSENT:
-                raise
+        self.xattrs = xattrs(path, follow)
         if attributes.XATTR in self.xattrs:
             value = xattr(path, attributes.XATTR, follow)
             if value is not None:
@@ -74,6 +89,15 @@ class Inode:
     def of(cls, descriptor: int) -> "Inode":
         """What an O_PATH descriptor names."""
         return cls(os.fstat(descriptor), proc(descriptor), True)
+
+    @classmethod
+    def bare(cls, descriptor: int) -> "Inode":
+        """The same without what is stored about its attributes."""
+        found = cls.__new__(cls)
+        found.status, found.path, found.follow = os.fstat(descriptor), proc(descriptor), True
+        found.stored = Stored(None, None)
+        found.xattrs = xattrs(found.path)
+        return found
 
     @property
     def kind(self) -> Kind:

@@ -4,14 +4,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from server.security import descriptors
-
 from ..status import NT, Status
-from . import acls, attributes, basic, eas, inode
+from . import acls, attributes, basic, eas, inode, links
 from .base import Ea, File, Kind, New, Stat, Stream
 from .basic import Basic
 from .inode import Inode
-from .threads import IdentityThreads
+from .threads import IdentityThreads, as_service
 
 if TYPE_CHECKING:
     from .posix import PosixStore
@@ -22,6 +20,8 @@ class Metadata(File):
 
     _store: "PosixStore"
     _descriptor: int
+    _readable: bool
+    _writable: bool
     _threads: IdentityThreads
 
     async def stat(self) -> Stat:
@@ -54,6 +54,8 @@ class Metadata(File):
             raise Status(NT.ACCESS_DENIED, "only a file is overwritten")
         path = inode.proc(self._descriptor)
         os.truncate(path, 0)
+        with as_service(), self._store.streams.lock(self._descriptor):
+            self._store.streams.remove_all(self._descriptor)
         eas.clear(path)
         eas.write(path, new.eas)
         found = Inode.of(self._descriptor)
@@ -70,10 +72,7 @@ class Metadata(File):
         return acls.of(found.status, found.path, found.xattrs)
 
     async def set_descriptor(self, descriptor: bytes, parts: int) -> None:
-        await self._threads.run(self.who, self._set_acl, descriptor, parts)
-
-    def _set_acl(self, descriptor: bytes, parts: int) -> None:
-        descriptors.merge(self._acl(), descriptor, parts)
+        await self._threads.run(self.who, acls.change, self._descriptor, self.who, descriptor, parts)
 
     # -- extended attributes --------------------------------------------------------------------------------
     async def eas(self) -> list[Ea]:
@@ -84,19 +83,40 @@ class Metadata(File):
 
     # -- streams and reparse data ---------------------------------------------------------------------------
     async def streams(self) -> list[Stream]:
-        if self.kind is not Kind.FILE:
+        return await self._threads.run(self.who, self._streams)
+
+    def _streams(self) -> list[Stream]:
+        found = Inode.of(self._descriptor)
+        if found.kind not in (Kind.FILE, Kind.DIRECTORY):
             return []
-        stat = await self.stat()
-        return [Stream("", stat.size, stat.allocation)]
+        unnamed = [Stream("", found.status.st_size, found.status.st_blocks * 512)] if found.kind is Kind.FILE else []
+        with as_service(), self._store.streams.lock(self._descriptor):
+            return unnamed + self._store.streams.all(self._descriptor)
 
     async def rename_stream(self, target: str, replace: bool) -> None:
         raise Status(NT.INVALID_PARAMETER, "no named stream")
 
     async def reparse(self) -> bytes:
-        raise Status(NT.NOT_A_REPARSE_POINT)
+        return await self._threads.run(self.who, links.read, self._descriptor)
 
     async def set_reparse(self, data: bytes) -> None:
-        raise Status(NT.NOT_SUPPORTED)
+        await self._threads.run(self.who, self._set_reparse, data)
+
+    def _set_reparse(self, data: bytes) -> None:
+        self._replaced(links.write(self._store.resolver, self._descriptor, data))
 
     async def delete_reparse(self, tag: int) -> None:
-        raise Status(NT.NOT_A_REPARSE_POINT)
+        await self._threads.run(self.who, self._delete_reparse, tag)
+
+    def _delete_reparse(self, tag: int) -> None:
+        mode = self._store.options.file_mode(False)
+        self._replaced(links.remove(self._store.resolver, self._descriptor, tag, mode))
+
+    def _replaced(self, descriptor: int | None) -> None:
+        """Go on with another descriptor, where the file had to be replaced by one of another kind. The key stays: it
+        is what the command core knows this open by."""
+        if descriptor is not None:
+            os.dup2(descriptor, self._descriptor, inheritable=False)
+            os.close(descriptor)
+            self.kind = Inode.bare(self._descriptor).kind
+            self._readable = self._writable = False

@@ -7,6 +7,7 @@ the root, and the name there must have the descriptor's device and inode before 
 import errno
 import os
 import stat
+from typing import NamedTuple
 
 from server.security import access
 
@@ -15,6 +16,8 @@ from . import acls, inode, names, syscalls
 from .base import Identity, Path
 from .namecache import Change
 from .resolve import Place, Resolver
+from .streams import Streams
+from .threads import as_service
 
 _DELETED = b" (deleted)"
 
@@ -71,10 +74,12 @@ def _verify(place: Place, status: os.stat_result) -> None:
         raise Status(NT.FILE_DELETED, "the name is another file's now")
 
 
-def unlink(resolver: Resolver, descriptor: int) -> None:
-    """Remove the name of an open file or empty directory."""
+def unlink(resolver: Resolver, streams: Streams, descriptor: int) -> None:
+    """Remove the name of an open file or empty directory, and with its last name what it keeps elsewhere."""
     place = place_of(resolver, descriptor)
-    directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    status = os.fstat(descriptor)
+    directory = stat.S_ISDIR(status.st_mode)
+    elsewhere = _going(streams, descriptor, status)
     try:
         with resolver.cache.change(place.directory) as change:
             if directory:
@@ -82,11 +87,24 @@ def unlink(resolver: Resolver, descriptor: int) -> None:
             else:
                 os.unlink(place.name, dir_fd=place.directory)
             change.removed(place.name)
+        _forget(streams, elsewhere)
     finally:
         place.close()
 
 
-def rename(resolver: Resolver, who: Identity, descriptor: int, target: Path, replace: bool) -> None:
+def _going(streams: Streams, descriptor: int, status: os.stat_result) -> list[str]:
+    """What goes with a file whose name goes: nothing, while it has others."""
+    last = stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1)
+    return streams.kept_elsewhere(descriptor) if last else []
+
+
+def _forget(streams: Streams, elsewhere: list[str]) -> None:
+    if elsewhere:
+        with as_service():
+            streams.forget(elsewhere)
+
+
+def rename(resolver: Resolver, streams: Streams, who: Identity, descriptor: int, target: Path, replace: bool) -> None:
     """Give an open file the name `target`."""
     source = place_of(resolver, descriptor)
     try:
@@ -95,31 +113,59 @@ def rename(resolver: Resolver, who: Identity, descriptor: int, target: Path, rep
             status = os.fstat(descriptor)
             if not _same(source.directory, goal.directory):
                 _may_add(goal.directory, who, stat.S_ISDIR(status.st_mode))
-            _move(resolver, status, source, goal, target[-1], replace)
+            _move(resolver, streams, status, source, goal, target[-1], replace)
         finally:
             goal.close()
     finally:
         source.close()
 
 
-def _move(resolver: Resolver, status: os.stat_result, source: Place, goal: Place, name: str, replace: bool) -> None:
-    there = resolver.child(goal.directory, name)
-    over, another_link = goal.name, False
+def _move(
+    resolver: Resolver,
+    streams: Streams,
+    status: os.stat_result,
+    source: Place,
+    goal: Place,
+    name: str,
+    replace: bool,
+) -> None:
+    there = _there(resolver, streams, goal, name)
+    over, another_link, elsewhere = goal.name, False, list[str]()
     if there is not None:
-        other = os.fstat(there[0])
-        os.close(there[0])
-        over = there[1]
-        if over == source.name and os.path.samestat(other, status) and _same(source.directory, goal.directory):
-            over, replace = goal.name, True  # only its case changes, if anything
+        same = os.path.samestat(there.status, status)
+        if same and there.name == source.name and _same(source.directory, goal.directory):
+            replace = True  # only its case changes, if anything
         else:
-            _may_replace(other, replace)
-            another_link = os.path.samestat(other, status)
+            _may_replace(there.status, replace)
+            over, another_link = there.name, same
+            elsewhere = [] if same else there.elsewhere
     with resolver.cache.changes(source.directory, goal.directory) as (left, entered):
         if another_link:  # rename(2) between two names of one file does nothing
             os.unlink(over, dir_fd=goal.directory)
+            over = goal.name
         _rename(source, goal, over, replace)
         left.removed(source.name)
         entered.made(goal.name)
+    _forget(streams, elsewhere)
+
+
+class _There(NamedTuple):
+    """What has the name that a file is to get."""
+
+    name: bytes
+    status: os.stat_result
+    elsewhere: list[str]
+
+
+def _there(resolver: Resolver, streams: Streams, goal: Place, name: str) -> _There | None:
+    found = resolver.child(goal.directory, name)
+    if found is None:
+        return None
+    try:
+        status = os.fstat(found[0])
+        return _There(found[1], status, _going(streams, found[0], status))
+    finally:
+        os.close(found[0])
 
 
 def _rename(source: Place, goal: Place, over: bytes, replace: bool) -> None:
@@ -139,24 +185,22 @@ def _rename(source: Place, goal: Place, over: bytes, replace: bool) -> None:
         os.rename(source.name, goal.name, src_dir_fd=source.directory, dst_dir_fd=goal.directory)
 
 
-def link(resolver: Resolver, who: Identity, descriptor: int, target: Path, replace: bool) -> None:
+def link(resolver: Resolver, streams: Streams, who: Identity, descriptor: int, target: Path, replace: bool) -> None:
     """Give an open file one more name."""
     goal = resolver.place(_named(target))
     try:
         _may_add(goal.directory, who, False)
-        there = resolver.child(goal.directory, target[-1])
+        there = _there(resolver, streams, goal, target[-1])
         if there is not None:
-            other = os.fstat(there[0])
-            os.close(there[0])
-            _may_replace(other, replace)
-            status = os.fstat(descriptor)
-            if (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino) and there[1] == goal.name:
+            _may_replace(there.status, replace)
+            if os.path.samestat(there.status, os.fstat(descriptor)) and there.name == goal.name:
                 return
         with resolver.cache.change(goal.directory) as change:
             if there is not None:
-                os.unlink(there[1], dir_fd=goal.directory)
-                change.removed(there[1])
+                os.unlink(there.name, dir_fd=goal.directory)
+                change.removed(there.name)
             _link(descriptor, goal, change)
+        _forget(streams, [] if there is None else there.elsewhere)
     finally:
         goal.close()
 

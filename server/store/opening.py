@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from server.security import access, descriptors
 
 from ..status import NT, Status
-from . import acls, attributes, inode, names
+from . import acls, attributes, data, eas, inode, names
 from .base import Identity, Kind, Make, Wanted
 from .inode import Inode
 from .namecache import Change
@@ -157,6 +157,10 @@ def _furnish(descriptor: int, options: Options, wanted: Wanted, acl: bytes | Non
     flags = wanted.new.attributes & attributes.SETTABLE | (0 if directory else attributes.ARCHIVE)
     if options.store_dos_attributes:
         inode.store_attributes(path, flags, attributes.filetime(status.st_mtime_ns))
+    acls.store_inherited(descriptor, acl)
+    eas.write(path, wanted.new.eas)
+    if wanted.new.allocation and not directory:
+        data.set_allocation(descriptor, wanted.new.allocation)
     found = Inode.of(descriptor)
     return Opened(
         descriptor,

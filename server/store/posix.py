@@ -1,15 +1,22 @@
 """`PosixStore`: a directory of this machine as a share."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
-from . import inode
+from ..status import Status
+from . import inode, naming
 from .base import Found, Identity, Path, Shape, Stat, Store, Wanted
 from .file import PosixFile
 from .inode import Inode
 from .namecache import NameCache
-from .opening import find_or_make
+from .opening import Opened, find_or_make
 from .options import Options
+from .promises import Promises
 from .resolve import Resolver
+from .stream_file import open_stream
+from .streams import Streams, allocation
+from .threads import as_service
 from .volume import Volumes
 
 
@@ -20,7 +27,9 @@ class PosixStore(Store):
         self.options = options
         self.threads = options.threads
         self.volumes = Volumes()
+        self.promises = Promises()
         self.resolver = Resolver(root, NameCache(options.names_remembered))
+        self.streams = Streams(self.resolver.root, options.streams_end_in_nul)
 
     async def open(self, who: Identity, wanted: Wanted) -> Found:
         return await self.threads.run(who, self._open, who, wanted, undo=_abandon)
@@ -28,6 +37,12 @@ class PosixStore(Store):
     def _open(self, who: Identity, wanted: Wanted) -> Found:
         opened = find_or_make(self.resolver, self.options, who, wanted)
         try:
+            if wanted.stream:
+                with unmaking(self.resolver, self.streams, opened):
+                    file, made = open_stream(self, who, opened, wanted)
+                    with as_service():
+                        stat = file.stat_now(wanted.path)
+                    return Found(file, stat, made, opened.acl, opened.parent)
             stat = self.stat_of(opened.inode, opened.descriptor, wanted.path)
             return Found(PosixFile(self, who, opened), stat, opened.made, opened.acl, opened.parent)
         except BaseException:
@@ -35,9 +50,20 @@ class PosixStore(Store):
             raise
 
     def stat_of(self, seen: Inode, descriptor: int, path: Path | None = None) -> Stat:
-        """As queries see it."""
-        hidden = bool(path and path[-1][0] == "." and self.options.hide_dot_files)
-        return seen.stat(descriptor, hidden)
+        """As queries see it; the file's name is asked for where `path` does not say it."""
+        stat = seen.stat(descriptor, self._is_hidden(path, descriptor))
+        promised = self.promises.size((stat.device, stat.inode))
+        if promised is not None:
+            stat.size = max(stat.size, promised)
+        return stat
+
+    def _is_hidden(self, path: Path | None, descriptor: int) -> bool:
+        if not self.options.hide_dot_files:
+            return False
+        if path is None:
+            name = os.readlink(inode.proc(descriptor)).rpartition("/")[2]
+            return name[:1] == "."
+        return bool(path) and path[-1][0] == "."
 
     async def lookup(self, who: Identity, path: Path, stream: str = "") -> Stat | None:
         return await self.threads.run(who, self._lookup, path, stream)
@@ -55,7 +81,15 @@ class PosixStore(Store):
                 return None
             descriptor = found[0]
         try:
-            return self.stat_of(Inode.of(descriptor), descriptor, path)
+            stat = self.stat_of(Inode.of(descriptor), descriptor, path)
+            if stream:
+                with as_service(), self.streams.lock(descriptor):
+                    kept = self.streams.find(descriptor, stream)
+                    if kept is None:
+                        return None
+                    stat.size = self.streams.size(descriptor, kept)
+                stat.allocation = allocation(stat.size)
+            return stat
         finally:
             os.close(descriptor)
 
@@ -63,27 +97,42 @@ class PosixStore(Store):
         return await self.threads.run(who, self._shape)
 
     def _shape(self) -> Shape:
-        volume = os.statvfs(inode.proc(self.resolver.root))
-        status = os.fstat(self.resolver.root)
+        root = self.resolver.root
+        volume = os.statvfs(inode.proc(root))
+        device = os.fstat(root).st_dev
         unit = volume.f_frsize or volume.f_bsize
+        xattrs = inode.keeps_xattrs(inode.proc(root))
         return Shape(
             total=volume.f_blocks * unit,
             free=volume.f_bfree * unit,
             available=volume.f_bavail * unit,
             block=unit,
             name_max=volume.f_namemax,
-            serial=(status.st_dev ^ status.st_dev >> 32) & 0xFFFFFFFF,
-            created=Inode.of(self.resolver.root).created(self.resolver.root),
-            sparse=True,
-            streams=True,
-            eas=True,
-            acls=True,
-            reflink=False,
+            serial=(device ^ device >> 32) & 0xFFFFFFFF,
+            created=Inode.of(root).created(root),
+            sparse=self.volumes.sparse(device),
+            streams=xattrs,
+            eas=xattrs,
+            acls=xattrs,
+            reflink=self.volumes.reflink(device),
             read_only=self.options.read_only or bool(volume.f_flag & os.ST_RDONLY),
         )
 
     async def close(self) -> None:
+        self.streams.close()
         self.resolver.close()
+
+
+@contextlib.contextmanager
+def unmaking(resolver: Resolver, streams: Streams, opened: Opened) -> Iterator[None]:
+    """Remove a file made for a stream if the stream then cannot be made."""
+    try:
+        yield
+    except BaseException:
+        if opened.made:
+            with contextlib.suppress(OSError, Status):
+                naming.unlink(resolver, streams, opened.descriptor)
+        raise
 
 
 def _abandon(found: Found) -> None:

@@ -1,7 +1,10 @@
-"""What the file systems below a share can do, asked once for each: by device number."""
+"""What the file systems below a share can do, by device number: asked of the system once for each."""
 
-import errno
 import os
+
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+_WITHOUT_HOLES = frozenset({"vfat", "msdos", "exfat"})
+_WITH_REFLINKS = frozenset({"btrfs", "xfs", "bcachefs", "ocfs2"})
 
 
 class Volumes:
@@ -9,6 +12,7 @@ class Volumes:
 
     def __init__(self) -> None:
         self._nowait: dict[int, int | None] = {}
+        self._kinds: dict[int, str] = {}
 
     def read_flags(self, device: int) -> int | None:
         """The flags with which a preadv on this device never waits for a disk; None where there are none."""
@@ -16,19 +20,29 @@ class Volumes:
 
     def no_nowait(self, device: int) -> None:
         """RWF_NOWAIT is not known to this device's file system. What lies in memory never waits anyway."""
-        self._nowait[device] = 0 if kind(device) in ("tmpfs", "ramfs") else None
+        self._nowait[device] = 0 if self.kind(device) in _IN_MEMORY else None
+
+    def sparse(self, device: int) -> bool:
+        """Whether its files can have holes."""
+        return self.kind(device) not in _WITHOUT_HOLES
+
+    def reflink(self, device: int) -> bool:
+        """Whether its files can share blocks."""
+        return self.kind(device) in _WITH_REFLINKS
+
+    def kind(self, device: int) -> str:
+        """The type of its file system, "" where the system does not say."""
+        found = self._kinds.get(device)
+        if found is None:
+            found = self._kinds[device] = _kind(device)
+        return found
 
 
-def kind(device: int) -> str:
-    """The type of the file system with this st_dev, "" where it is not found."""
+def _kind(device: int) -> str:
     wanted = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                fields = line.split()
-                if fields[2] == wanted and "-" in fields:
-                    return fields[fields.index("-") + 1]
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            raise
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+        for line in mounts:
+            fields = line.split()
+            if fields[2] == wanted and "-" in fields:
+                return fields[fields.index("-") + 1]
     return ""

@@ -1,0 +1,154 @@
+"""Security descriptors as Samba's acl_xattr and ksmbd keep them: the extended attribute NTACL.
+
+Its value is NDR: a version, and for version 4 the kind of hash, a hash, the word "posix_acl", the time, a hash over
+what the Unix side granted when it was written (owner, group, mode, POSIX ACLs), and the self-relative descriptor.
+Versions 1 to 4 are read. A descriptor of version 4 whose Unix side has changed since (chmod, chown) is stale and
+not used. ksmbd hashes the POSIX ACLs that are there, Samba also the three entries that a mode stands for: either
+is taken. Written is version 4 with ksmbd's hash, which ksmbd insists on, and with the kind of hash "none", with
+which Samba takes the descriptor without one.
+
+It lies in `security.NTACL`, where only a process with CAP_SYS_ADMIN may write it; without that, in `user.NTACL`.
+"""
+
+import errno
+import hashlib
+import os
+import struct
+from functools import lru_cache
+from typing import NamedTuple
+
+from server.security import acl
+from smbdirect.wire import Malformed
+
+NAMES = ("security.NTACL", "user.NTACL")
+
+_HEAD = struct.Struct("<HHI")
+_V2 = struct.Struct("<I16s")
+_V3 = struct.Struct("<IH64s")
+_V4 = struct.Struct("<IH64s10sQ64s")
+_DESCRIPTION = b"posix_acl\0"
+_REFERENCE = 0x00020000
+_HASH_NONE = 0
+
+# POSIX ACL entries: the tag in Linux's xattr, and in Samba's and ksmbd's NDR.
+_TAGS = {0x01: 2, 0x02: 1, 0x04: 4, 0x08: 3, 0x10: 6, 0x20: 5}
+_WITH_ID = (1, 3)
+_ENTRY = struct.Struct("<HHI")
+
+_Entries = list[tuple[int, int, int]]
+"""(tag in NDR, permission bits, id)"""
+
+
+class Unix(NamedTuple):
+    """What the Unix side grants: the POSIX ACLs as Linux gives them (b"" for none), the owner, group and mode."""
+
+    uid: int
+    gid: int
+    mode: int
+    access: bytes
+    default: bytes
+
+    @classmethod
+    def of(cls, status: os.stat_result, path: str, xattrs: list[str]) -> "Unix":
+        access, default = (
+            os.getxattr(path, name) if name in xattrs else b""
+            for name in ("system.posix_acl_access", "system.posix_acl_default")
+        )
+        return cls(status.st_uid, status.st_gid, status.st_mode, access, default)
+
+
+def unpack(value: bytes, unix: Unix) -> bytes | None:
+    """The descriptor in a stored value, or None where it is stale or cannot be understood."""
+    try:
+        version, _, _ = _HEAD.unpack_from(value)
+        at = _HEAD.size
+        if version == 1:
+            return _checked(value[at:])
+        if version == 2:
+            return _checked(value[at + _V2.size :])
+        if version == 3:
+            return _checked(value[at + _V3.size + (-(at + _V3.size)) % 4 :])
+        if version != 4:
+            return None
+        *_, posix_hash = _V4.unpack_from(value, at)
+        descriptor = _checked(value[at + _V4.size :])
+    except struct.error:
+        return None
+    return descriptor if posix_hash in _hashes(unix) else None
+
+
+def pack(descriptor: bytes, time: int, unix: Unix) -> bytes:
+    """The value to store for `descriptor`, written at the FILETIME `time`."""
+    theirs = hashlib.sha256(descriptor).digest()
+    posix_hash = _hashes(unix)[0]
+    head = _HEAD.pack(4, 4, _REFERENCE)
+    return head + _V4.pack(_REFERENCE + 4, _HASH_NONE, theirs, _DESCRIPTION, time, posix_hash) + descriptor
+
+
+def read(status: os.stat_result, path: str, xattrs: list[str]) -> bytes | None:
+    """The descriptor stored with a file that has these xattrs; None where there is none that holds."""
+    for name in NAMES:
+        if name in xattrs:
+            try:
+                value = os.getxattr(path, name)
+            except OSError as error:
+                if error.errno in (errno.ENODATA, errno.EACCES, errno.EPERM):
+                    continue
+                raise
+            return unpack(value, Unix.of(status, path, xattrs))
+    return None
+
+
+def write(value: bytes, path: str) -> None:
+    """Store a value, as near to the system's own place for it as it lets us."""
+    try:
+        os.setxattr(path, NAMES[0], value)
+    except PermissionError:
+        os.setxattr(path, NAMES[1], value)
+
+
+@lru_cache(1024)
+def _checked(descriptor: bytes) -> bytes | None:
+    """`descriptor` where it can be parsed."""
+    try:
+        acl.parse(descriptor)
+    except Malformed:
+        return None
+    return descriptor
+
+
+@lru_cache(1024)
+def _hashes(unix: Unix) -> tuple[bytes, bytes]:
+    """What ksmbd, and what Samba, writes for this Unix side."""
+    access, default = _entries(unix.access), _entries(unix.default)
+    return _hash(unix, access, default), _hash(unix, access or _of_mode(unix.mode), default)
+
+
+def _hash(unix: Unix, access: _Entries, default: _Entries) -> bytes:
+    """SHA-256 over the NDR of both POSIX ACLs, the owner, group and mode; padded to the field's 64 bytes."""
+    references = [_REFERENCE, _REFERENCE + 4] if access else [0, _REFERENCE]
+    ndr = bytearray(struct.pack("<IIQQI", references[0], references[1] * bool(default), unix.uid, unix.gid, unix.mode))
+    for entries in (access, default):
+        if entries:
+            _append(ndr, entries)
+    return hashlib.sha256(ndr).digest().ljust(64, b"\0")
+
+
+def _append(ndr: bytearray, entries: _Entries) -> None:
+    ndr += struct.pack("<I", len(entries))
+    ndr += bytes(-len(ndr) % 8) + struct.pack("<II", len(entries), 0)
+    for tag, permissions, who in entries:
+        ndr += bytes(-len(ndr) % 8) + struct.pack("<HH", tag, tag)
+        if tag in _WITH_ID:
+            ndr += bytes(-len(ndr) % 8) + struct.pack("<Q", who)
+        ndr += struct.pack("<I", permissions)
+
+
+def _of_mode(mode: int) -> _Entries:
+    return [(2, mode >> 6 & 7, 0), (4, mode >> 3 & 7, 0), (5, mode & 7, 0)]
+
+
+def _entries(value: bytes) -> _Entries:
+    """The entries of a POSIX ACL as Linux gives it, in the same order."""
+    body = value[4 : 4 + (len(value) - 4) // _ENTRY.size * _ENTRY.size] if value else b""
+    return [(_TAGS.get(tag, 0), permissions, who) for tag, permissions, who in _ENTRY.iter_unpack(body)]
