@@ -6,6 +6,7 @@ here comes from the kernel while links come and go: what cannot be read is taken
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def interfaces(sysfs: Path = SYSFS, addresses: Sequence[LinkAddress] | None = No
             found.setdefault(index, []).append(address)
     ports = _ports_by_netdev(sysfs)
     made = []
-    for link in (sysfs / "class/net").iterdir():
+    for link in _entries(sysfs / "class/net"):
         index = int(_read(link / "ifindex") or 0)
         if index in found and _usable(link):
             port = _port(link, ports)
@@ -116,7 +117,7 @@ def _usable(link: Path) -> bool:
 def _lower(link: Path) -> list[Path]:
     """The interfaces directly below, a bond's active one first."""
     active = f"lower_{_read(link / 'bonding/active_slave')}"
-    return sorted(link.glob("lower_*"), key=lambda path: (path.name != active, path.name))
+    return sorted(_entries(link, "lower_"), key=lambda path: (path.name != active, path.name))
 
 
 def _speed(link: Path) -> int:
@@ -137,7 +138,7 @@ def _rss(link: Path) -> bool:
     below = _lower(link)
     if below:
         return any(map(_rss, below))
-    return len(list(link.glob("queues/rx-*"))) > 1
+    return len(_entries(link / "queues", "rx-")) > 1
 
 
 def _port(link: Path, ports: dict[str, _Port]) -> _Port | None:
@@ -158,20 +159,19 @@ def _name(link: Path) -> str:
 def _ports_by_netdev(sysfs: Path) -> dict[str, _Port]:
     """The working verbs ports by the interfaces that their GIDs belong to."""
     found: dict[str, _Port] = {}
-    for port_path in sorted((sysfs / "class/infiniband").glob("*/ports/*")):
-        port = _working_port(port_path)
-        if port is not None:
-            for number in range(FIRST_GIDS):
-                name = _read(port_path / f"gid_attrs/ndevs/{number}")
-                if name:
-                    found.setdefault(name, port)
+    for device in _entries(sysfs / "class/infiniband"):
+        for path in _entries(device / "ports"):
+            port = _working_port(path)
+            if port is not None:
+                names = (_read(path / f"gid_attrs/ndevs/{number}") for number in range(FIRST_GIDS))
+                found = dict.fromkeys(filter(None, names), port) | found
     return found
 
 
 def _port_of_hardware(link: Path) -> _Port | None:
     """The verbs port on the same PCI function: InfiniBand's GIDs, and older iWARP drivers', name no interface."""
     number = int(_read(link / "dev_port") or 0) + 1
-    for device in sorted(link.glob("device/infiniband/*")):
+    for device in _entries(link / "device/infiniband"):
         port = _working_port(device / f"ports/{number}")
         if port is not None:
             return port
@@ -193,3 +193,11 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def _entries(directory: Path, prefix: str = "") -> list[Path]:
+    """What lies in a sysfs directory, by name; nothing where it is not there or going away."""
+    try:
+        return [directory / name for name in sorted(os.listdir(directory)) if name.startswith(prefix)]
+    except OSError:
+        return []

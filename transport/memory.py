@@ -129,11 +129,14 @@ class Arena:
     def __init__(self, limit: int = 1 << 30, slab: int = 64 << 20, poison: bool = False) -> None:
         self.used = 0
         """Bytes of the mappings that lie in blocks now out."""
+        self.blocks = 0
+        """Blocks now out."""
+        self.mapped = 0
+        """Bytes of all mappings."""
+        self.limit = limit
         self.slabs: list[Slab] = []
-        self._limit = limit
         self._slab_size = slab
         self._poison = poison
-        self._mapped = 0
         self._free = Extents()
         self._line: deque[_Wanted] = deque()
         self._watchers: list[Callable[[Slab], None]] = []
@@ -172,7 +175,7 @@ class Arena:
         """Give the mappings up; one goes when the last view of it does. Nothing may be taken any more."""
         assert not self._line, "an arena was closed while requests wait for it"
         self._free = Extents()
-        self._limit = 0
+        self.limit = 0
         self.slabs.clear()
         self._watchers.clear()
 
@@ -256,6 +259,7 @@ class Arena:
         start = (first & ((1 << _SLAB_SHIFT) - 1)) * PAGE
         pages = _pages(length)
         self.used += pages * PAGE
+        self.blocks += 1
         if self._poison:
             pattern = slab.view[start : start + pages * PAGE]
             assert pattern.tobytes() == POISON * pages, "memory was written after its block was released"
@@ -264,7 +268,7 @@ class Arena:
     def _grow(self, pages: int, alone: bool) -> bool:
         """Map one more slab that holds `pages`, if the limit allows it or nothing else is out."""
         size = max(self._slab_size, pages * PAGE)
-        if self._mapped + size > self._limit and not alone:
+        if self.mapped + size > self.limit and not alone:
             return False
         slab = Slab(len(self.slabs), size)
         if self._poison:
@@ -272,7 +276,7 @@ class Arena:
         for callback in self._watchers:
             callback(slab)
         self.slabs.append(slab)
-        self._mapped += size
+        self.mapped += size
         self._free.give(slab.index << _SLAB_SHIFT, size // PAGE)
         return True
 
@@ -282,6 +286,7 @@ class Arena:
         start = block.address - block.slab.address - PAGE
         pages = _pages(block.length)
         self.used -= pages * PAGE
+        self.blocks -= 1
         if self._poison:
             block.slab.view[start : start + pages * PAGE] = POISON * pages
         if self.slabs:  # else the arena is closed and the mapping goes with the last view

@@ -6,8 +6,9 @@ and handed out as bytes of their own; of a large message the rest is received ex
 this connection's until the message is handed out; `arena` is used for nothing but arriving messages, so give
 listeners an arena that handlers do not wait for while they hold a message.
 
-A socket is watched with one reader that stays registered while anybody receives, and reading is tried first
-only where the last read left something: a request and its answer are one wait, one `recv` and one `sendmsg`.
+A socket is watched by one reader that stays registered while anybody receives, so a request and its answer are
+one wait, one `recv` and one `sendmsg`. Reading ahead always waits for the loop first: a peer that never stops
+sending gets one buffer's worth a turn, like every other.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import NoReturn
 
 from smbdirect.wire import Buffer, Malformed
 
@@ -26,12 +28,19 @@ MAX_MESSAGE = 0xFFFFFF
 """What the 24-bit length can say."""
 UNTRUSTED = 16384 + 1024
 """The largest message of a peer that has not logged on, and the size of its buffer."""
-READ_AHEAD = 4 + SMALL
 SHARE = 64 << 20
 """Bytes of messages of one connection that may be in blocks at a time."""
 DEADLINE = 60.0
 """Seconds in which a message that has begun arrives, and in which a send makes some progress."""
 IOV_MAX = 1024
+OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),  # a peer that vanished is noticed within two minutes
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+)
+
 SESSION_MESSAGE, SESSION_REQUEST, KEEP_ALIVE = 0x00, 0x81, 0x85
 POSITIVE_RESPONSE = b"\x82\0\0\0"
 
@@ -106,8 +115,8 @@ class TcpConnection(Connection):
 
     def __init__(self, sock: socket.socket, arena: Arena, limits: Limits, deadline: float = DEADLINE) -> None:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for level, option, value in OPTIONS:
+            sock.setsockopt(level, option, value)
         self.limits = limits
         self.peer = str(sock.getpeername()[0])
         self._loop = asyncio.get_running_loop()
@@ -116,13 +125,14 @@ class TcpConnection(Connection):
         self._arena = arena
         self._share = Share(SHARE)
         self._max_message = UNTRUSTED
+        self._in_session = False
         self._lost: str | None = None
         self._closed = False
         # receiving: buffer[start:end] has been read and not been handed out
-        self._buffer = memoryview(bytearray(4 + UNTRUSTED))
+        self._buffer_size = 4 + UNTRUSTED
+        self._buffer = bytearray(self._buffer_size)
         self._start = 0
         self._end = 0
-        self._drained = True
         self._watched = False
         self._readable: asyncio.Future[None] | None = None
         self._taking: asyncio.Task[Block] | None = None
@@ -133,6 +143,7 @@ class TcpConnection(Connection):
 
     def trust(self, max_message: int) -> None:
         self._max_message = min(max_message, MAX_MESSAGE)
+        self._buffer_size = 4 + SMALL
 
     # -- receiving -------------------------------------------------------------------------------------------
 
@@ -152,10 +163,11 @@ class TcpConnection(Connection):
                 elif have >= 4 + length:
                     self._arrival.lift()
                     self._start = start + 4 + length
-                    return Message(memoryview(bytearray(self._buffer[start + 4 : start + 4 + length])))
+                    return Message(memoryview(self._buffer[start + 4 : start + 4 + length]))
             if have:
                 self._arrival.start()
-            if not await self._read_ahead():
+            await self._until_readable()
+            if not self._read_ahead():
                 break
         return None
 
@@ -172,18 +184,23 @@ class TcpConnection(Connection):
         """Skip a keep-alive; agree to whatever names a session request calls us by (RFC 1002 4.3)."""
         self._arrival.lift()
         if self._buffer[start] == SESSION_REQUEST:
+            if self._in_session:
+                raise Malformed("a second session request")
+            self._in_session = True
             self._start_sending([POSITIVE_RESPONSE], len(POSITIVE_RESPONSE), ())
         self._start = start + 4 + length
 
-    async def _read_ahead(self) -> bool:
-        """Read more behind `end`; False at the peer's end."""
-        have = self._end - self._start
+    def _read_ahead(self) -> bool:
+        """Read more behind `end`; False at the peer's end and when we have closed."""
         unread = self._buffer[self._start : self._end]
-        if self._max_message > UNTRUSTED and len(self._buffer) < READ_AHEAD:
-            self._buffer = memoryview(bytearray(READ_AHEAD))
+        have = len(unread)
+        if len(self._buffer) < self._buffer_size:
+            self._buffer = bytearray(self._buffer_size)
         self._buffer[:have] = unread
         self._start, self._end = 0, have
-        count = await self._recv_into(self._buffer[have:])
+        count = self._recv_into(memoryview(self._buffer)[have:])
+        if count is None:
+            return not self._closed
         self._end += count
         if count == 0 and have:
             self._end_inside()
@@ -203,11 +220,14 @@ class TcpConnection(Connection):
         self._start += got
         try:
             while got < length:
-                count = await self._recv_into(view[got:])
+                count = self._recv_into(view[got:])
                 if count == 0:
                     self._end_inside()
-                    break
-                got += count
+                got += count or 0
+                if self._closed:
+                    return None
+                if got < length:
+                    await self._until_readable()
         except asyncio.CancelledError:
             self._lose("receiving was cancelled inside a message")
             raise
@@ -215,7 +235,7 @@ class TcpConnection(Connection):
             self._arrival.lift()
             if got < length:
                 block.release()
-        return Message(view, block) if got == length else None
+        return Message(view, block)
 
     async def _take(self, length: int) -> Block | None:
         """A block for a message; None when we close while waiting for it. Raises Lost."""
@@ -236,34 +256,29 @@ class TcpConnection(Connection):
         finally:
             self._taking = None
 
-    async def _recv_into(self, view: memoryview) -> int:
-        """Bytes received into `view`, at least one; 0 at the peer's end or when we have closed. Raises Lost."""
-        while True:
-            if self._drained:
-                await self._wait_readable()
-            if self._closed:
-                return 0
-            if self._lost is not None:
-                raise Lost(self._lost)
-            try:
-                count = self._socket.recv_into(view)
-            except (BlockingIOError, InterruptedError):
-                self._drained = True
-                continue
-            except OSError as error:
-                self._lose(str(error))
-                raise Lost(str(error)) from None
-            self._drained = count < len(view)
-            return count
+    def _recv_into(self, view: memoryview) -> int | None:
+        """Bytes received into `view`; 0 at the peer's end, None where nothing is there now. Raises Lost."""
+        if self._closed:
+            return None
+        if self._lost is not None:
+            raise Lost(self._lost)
+        try:
+            return self._socket.recv_into(view)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError as error:
+            self._lose(str(error))
+            raise Lost(str(error)) from None
 
-    async def _wait_readable(self) -> None:
+    def _until_readable(self) -> asyncio.Future[None]:
+        """Done when the socket has something, and when the connection ends."""
+        self._readable = self._loop.create_future()
         if self._closed or self._lost is not None:
-            return
-        if not self._watched:
+            self._readable.set_result(None)
+        elif not self._watched:
             self._loop.add_reader(self._fd, self._on_readable)
             self._watched = True
-        self._readable = self._loop.create_future()
-        await self._readable
+        return self._readable
 
     def _on_readable(self) -> None:
         waiting, self._readable = self._readable, None
@@ -272,20 +287,18 @@ class TcpConnection(Connection):
             self._watched = False
         else:
             waiting.set_result(None)
-        self._drained = False
 
-    def _end_inside(self) -> None:
-        """The peer has ended inside a message, unless it was us."""
-        if not self._closed:
-            self._lose("the peer closed inside a message")
-            raise Lost("the peer closed inside a message")
+    def _end_inside(self) -> NoReturn:
+        self._lose("the peer closed inside a message")
+        raise Lost("the peer closed inside a message")
 
     # -- sending ---------------------------------------------------------------------------------------------
 
     async def send(self, reply: Reply) -> None:
-        assert not reply.places, "TCP reaches no remote memory"
         total = sum(map(len, reply.parts))
-        assert total <= MAX_MESSAGE, f"a message of {total} bytes"
+        if reply.places or total > MAX_MESSAGE:
+            _release(reply.blocks)
+            raise AssertionError(f"a message of {total} bytes with {len(reply.places)} places cannot go over TCP")
         sent = self._start_sending([_length.pack(total), *reply.parts], 4 + total, reply.blocks)
         if sent is not None and not await asyncio.shield(sent):
             raise Lost(self._reason())

@@ -1,76 +1,19 @@
-"""TCP framing against a plain socket: what is cut out of the stream, what is refused, and what endings cost."""
+"""TCP framing against a plain socket: what is cut out of the stream, what is refused, and how replies leave."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smbdirect.wire import Malformed
-from transport.base import Lost, Reply
-from transport.memory import SMALL, Arena
+from transport.base import Lost, Place, Reply
+from transport.memory import SMALL
 from transport.tcp import tcp_limits
-from transport.tcp_connection import MAX_MESSAGE, SHARE, UNTRUSTED, TcpConnection
+from transport.tcp_connection import MAX_MESSAGE, UNTRUSTED
 from transport.testing import pattern
 
-Script = Callable[["Peer"], Awaitable[None]]
-
-
-@dataclass
-class Peer:
-    """A connection under test and the plain socket at its other end."""
-
-    connection: TcpConnection
-    socket: socket.socket
-    arena: Arena
-
-    async def say(self, data: bytes) -> None:
-        await asyncio.get_running_loop().sock_sendall(self.socket, data)
-
-    async def hear(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            data += await asyncio.get_running_loop().sock_recv(self.socket, count - len(data))
-        return data
-
-    async def expect(self, wanted: bytes) -> None:
-        message = await self.connection.receive()
-        assert message is not None
-        assert bytes(message.view) == wanted
-        message.release()
-
-
-def framed(payload: bytes) -> bytes:
-    return len(payload).to_bytes(4, "big") + payload
-
-
-@asynccontextmanager
-async def peer(deadline: float = 60.0, limit: int = 64 << 20, trusted: bool = True) -> AsyncIterator[Peer]:
-    arena = Arena(limit=limit, slab=1 << 20, poison=True)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        other = socket.create_connection(listening.getsockname())
-        sock, _ = listening.accept()
-    other.setblocking(False)
-    connection = TcpConnection(sock, arena, tcp_limits(1 << 20), deadline)
-    if trusted:
-        connection.trust(MAX_MESSAGE)
-    with other:
-        yield Peer(connection, other, arena)
-        await connection.close()
-    assert arena.idle
-
-
-def run(script: Script, **options: float | bool) -> None:
-    async def main() -> None:
-        async with asyncio.timeout(20), peer(**options) as other:  # type: ignore[arg-type]
-            await script(other)
-
-    asyncio.run(main())
-
+from .tcp_peer import Peer, framed, run
 
 # -- framing -------------------------------------------------------------------------------------------------------
 
@@ -152,6 +95,35 @@ def test_a_session_request_is_answered_and_the_session_goes_on() -> None:
     run(script)
 
 
+def test_a_second_session_request_is_malformed_so_that_answers_cannot_pile_up() -> None:
+    async def script(other: Peer) -> None:
+        await other.say(b"\x81\0\0\0" * 2)
+        with pytest.raises(Malformed, match="second"):
+            await other.connection.receive()
+
+    run(script)
+
+
+def test_a_peer_that_never_stops_sending_gets_its_turn_and_no_more() -> None:
+    async def script(other: Peer) -> None:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        saying = asyncio.ensure_future(other.say(b"\x85\0\0\0" * 100_000 + framed(b"end")))
+        counting = asyncio.ensure_future(count())
+        await other.expect(b"end")
+        assert turns >= 400_000 // SMALL
+        counting.cancel()
+        await asyncio.gather(saying, counting, return_exceptions=True)
+
+    run(script)
+
+
 @pytest.mark.parametrize("head", ["00000000", "01000005", "82000000", "81000201", "85010000", "ff534d42", "80000001"])
 def test_another_packet_type_or_an_empty_message_is_malformed(head: str) -> None:
     async def script(other: Peer) -> None:
@@ -215,171 +187,6 @@ def test_limits_fit_the_24_bit_length_with_all_heads() -> None:
     assert largest + 52 + 64 + 48 <= MAX_MESSAGE
 
 
-# -- deadlines -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("start", [b"\0", b"\0\0\0\x10half", (1 << 20).to_bytes(4, "big") + bytes(70_000)])
-def test_a_message_that_stops_arriving_loses_its_connection_and_block(start: bytes) -> None:
-    async def script(other: Peer) -> None:
-        await other.say(start)
-        with pytest.raises(Lost, match="stopped arriving"):
-            await other.connection.receive()
-        with pytest.raises(Lost):
-            await other.connection.send(Reply([b"x"]))
-
-    run(script, deadline=0.01)
-
-
-def test_silence_between_messages_is_no_fault() -> None:
-    async def script(other: Peer) -> None:
-        for byte in framed(b"slow"):  # sets the limit, and the last byte lifts it
-            await other.say(bytes([byte]))
-        await other.expect(b"slow")
-        receiving = asyncio.ensure_future(other.connection.receive())
-        await asyncio.wait([receiving], timeout=0.04)
-        assert not receiving.done()
-        await other.say(framed(b"here"))
-        message = await receiving
-        assert message is not None
-
-    run(script, deadline=0.01)
-
-
-def test_a_peer_that_stops_receiving_is_lost_and_the_blocks_come_back() -> None:
-    async def script(other: Peer) -> None:
-        async def send_for_ever() -> None:
-            while True:
-                block = await other.arena.take(4 << 20)
-                block.view[:100] = bytes(100)
-                await other.connection.send(Reply([block.view], [block]))
-
-        with pytest.raises(Lost, match="stopped receiving"):
-            await send_for_ever()
-        assert other.arena.idle
-
-    run(script, deadline=0.02)
-
-
-# -- memory that must be waited for --------------------------------------------------------------------------------
-
-
-def test_waiting_for_memory_is_not_the_peers_fault() -> None:
-    async def script(other: Peer) -> None:
-        held = await other.arena.take(900_000)
-        await other.say(framed(pattern(500_000)))
-        receiving = asyncio.ensure_future(other.connection.receive())
-        await asyncio.wait([receiving], timeout=0.05)
-        assert not receiving.done()
-        held.release()
-        message = await receiving
-        assert message is not None
-        assert bytes(message.view) == pattern(500_000)
-        message.release()
-
-    run(script, deadline=0.03, limit=1 << 20)
-
-
-@pytest.mark.parametrize("closing", [True, False])
-def test_a_connection_that_ends_while_it_waits_for_memory_ends_at_once(closing: bool) -> None:
-    async def script(other: Peer) -> None:
-        held = await other.arena.take(900_000)
-        await other.say((500_000).to_bytes(4, "big"))
-        receiving = asyncio.ensure_future(other.connection.receive())
-        for _ in range(8):
-            await asyncio.sleep(0)
-        if closing:
-            await other.connection.close()
-            assert await receiving is None
-        else:
-            other.connection._lose("the network is gone")
-            with pytest.raises(Lost, match="network"):
-                await receiving
-        held.release()
-
-    run(script, limit=1 << 20)
-
-
-def test_a_receive_cancelled_inside_a_large_message_loses_the_connection_and_no_block() -> None:
-    async def script(other: Peer) -> None:
-        await other.say((1 << 20).to_bytes(4, "big") + bytes(100_000))
-        receiving = asyncio.ensure_future(other.connection.receive())
-        while not other.arena.used:  # noqa: ASYNC110 - the block is taken in the course of receiving
-            await asyncio.sleep(0)
-        receiving.cancel()
-        await asyncio.gather(receiving, return_exceptions=True)
-        assert other.arena.idle
-        with pytest.raises(Lost):
-            await other.connection.receive()
-
-    run(script)
-
-
-def test_a_connection_has_a_share_so_that_unread_messages_hold_it_back() -> None:
-    async def script(other: Peer) -> None:
-        assert other.connection._share.limit == SHARE
-        other.connection._share.limit = 1 << 20
-        saying = asyncio.ensure_future(other.say(framed(pattern(900_000)) * 2))
-        first = await other.connection.receive()
-        receiving = asyncio.ensure_future(other.connection.receive())
-        await asyncio.wait([receiving], timeout=0.02)
-        assert first is not None
-        assert not receiving.done()
-        first.release()
-        second = await receiving
-        assert second is not None
-        second.release()
-        await saying
-
-    run(script)
-
-
-# -- endings -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("start", [b"\0", framed(b"hello")[:-1], (1 << 20).to_bytes(4, "big") + bytes(70_000)])
-def test_a_peer_that_closes_inside_a_message_is_lost(start: bytes) -> None:
-    async def script(other: Peer) -> None:
-        await other.say(start)
-        other.socket.close()
-        with pytest.raises(Lost, match="inside a message"):
-            await other.connection.receive()
-
-    run(script)
-
-
-def test_what_came_before_the_peer_closed_is_still_received() -> None:
-    async def script(other: Peer) -> None:
-        await other.say(framed(b"last words"))
-        other.socket.close()
-        await other.expect(b"last words")
-        assert await other.connection.receive() is None
-        assert await other.connection.receive() is None
-
-    run(script)
-
-
-def test_a_reset_is_lost_for_receive_and_for_every_waiting_send() -> None:
-    async def script(other: Peer) -> None:
-        async def send() -> None:
-            for _ in range(20):
-                block = await other.arena.take(1 << 20)
-                block.view[:] = pattern(1 << 20)
-                await other.connection.send(Reply([block.view], [block]))
-
-        sends = [asyncio.ensure_future(send()) for _ in range(2)]
-        for _ in range(4):
-            await asyncio.sleep(0)
-        other.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        other.socket.close()
-        with pytest.raises(Lost):
-            await other.connection.receive()
-        results = await asyncio.gather(*sends, return_exceptions=True)
-        assert [type(result) for result in results] == [Lost, Lost]
-        assert other.arena.idle
-
-    run(script)
-
-
 # -- sending -------------------------------------------------------------------------------------------------------
 
 
@@ -400,6 +207,18 @@ def test_a_reply_is_one_call() -> None:
         await other.connection.send(Reply([b"head", b"data"]))
         assert calls == [3]
         assert await other.hear(12) == framed(b"headdata")
+
+    run(script)
+
+
+def test_a_reply_that_tcp_cannot_carry_is_our_bug_and_keeps_no_block() -> None:
+    async def script(other: Peer) -> None:
+        for size, places in ((MAX_MESSAGE + 1, False), (1, True)):
+            block = await other.arena.take(size)
+            reply = Reply([block.view], [block], [Place([], block, 0, 0)] if places else [])
+            with pytest.raises(AssertionError):
+                await other.connection.send(reply)
+            assert other.arena.idle
 
     run(script)
 
