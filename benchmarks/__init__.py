@@ -1,0 +1,1 @@
+"""Programs that measure the server, and the client they measure it with."""
