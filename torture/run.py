@@ -229,9 +229,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("pattern", nargs="*", help="only tests whose name begins with one of these")
     add("--held", type=Path, metavar="FILE", help="only the tests in FILE, and fail when one does not pass")
     add("--server", choices=_SERVERS, default="ours")
-    add(
-        "--limit", type=float, default=60, metavar="SECONDS", help="for one test (default 60: some wait 35 for a break)"
-    )
+    add("--limit", type=float, default=60, metavar="SECONDS", help="for one test (default 60)")
     add("--jobs", type=int, default=2, help="servers and tests at once (default 2)")
     add("--results", type=Path, metavar="TSV", help="write result and name of each test")
     add("--compare", type=Path, metavar="TSV", help="print where results differ from these")
