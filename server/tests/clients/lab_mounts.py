@@ -2,9 +2,10 @@
 
     python -m server.tests.clients.lab_mounts TREE OPTIONS[:SUBTREE]...
 
-For each mount OPTIONS: TREE, or its SUBTREE where that is named (the lab needs 20 ms a file), is copied in, compared where the server stores it, copied out over a fresh mount and
-compared again; a file is written and verified by fio; names are changed and removed. A line of JSON a mount says
-how it went: {"mount": OPTIONS, "failure": what went wrong or "", "seconds": how long it took}.
+For each mount OPTIONS: TREE (or its SUBTREE where that is named: the lab needs 20 ms a file) is copied in, compared
+where the server stores it, copied out over a fresh mount and compared again; a file is written and verified by fio;
+names are changed and removed. A line of JSON a mount says how it went: {"mount": OPTIONS, "failure": what went wrong
+or "", "seconds": how long it took}.
 """
 
 import json
