@@ -128,6 +128,7 @@ class LoopbackConnection(Connection):
         self._trusted = SMALL
         self._other: LoopbackConnection
         self._coming: deque[_Sent] = deque()
+        self._taking: asyncio.Future[Block] | None = None
         self._changed = asyncio.Event()
         self._closed = False
         self._lost = ""
@@ -151,7 +152,7 @@ class LoopbackConnection(Connection):
         length = sent.length()
         if not 0 < length <= self._trusted:
             raise Malformed(f"a message of {length} bytes, {self._trusted} allowed")
-        block = await self._arena.take(length) if length > SMALL else None
+        block = await self._take(length) if length > SMALL else None
         if not self._coming:  # closed or lost meanwhile, which released what was under way
             if block is not None:
                 block.release()
@@ -164,6 +165,20 @@ class LoopbackConnection(Connection):
         sent.release()
         self._other._changed.set()
         return Message(view, block)
+
+    async def _take(self, length: int) -> Block | None:
+        """A block for a message; None when the connection ends while waiting for it."""
+        self._taking = taking = asyncio.ensure_future(self._arena.take(length))
+        try:
+            return await taking
+        except asyncio.CancelledError:
+            if taking.done() and not taking.cancelled():
+                taking.result().release()
+            if self._coming:
+                raise
+            return None
+        finally:
+            self._taking = None
 
     async def send(self, reply: Reply) -> None:
         sent = _Sent(reply)
@@ -209,6 +224,8 @@ class LoopbackConnection(Connection):
         for sent in self._coming:
             sent.release()
         self._coming.clear()
+        if self._taking is not None:
+            self._taking.cancel()
 
 
 def pair(

@@ -65,6 +65,29 @@ def test_a_sender_waits_for_a_receiver_that_does_not_keep_up() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_ending_while_a_message_waits_for_memory_ends_the_receive(lost: bool) -> None:
+    async def main() -> None:
+        arena = Arena(limit=1 << 20, slab=1 << 20, poison=True)
+        server, client = pair(arena, arena, Limits(1 << 20, 1 << 20))
+        server.trust(1 << 20)
+        held = await arena.take(900_000)
+        await client.send(Reply([bytes(500_000)]))
+        receiving = asyncio.ensure_future(server.receive())
+        await asyncio.sleep(0)
+        if lost:
+            server.lose("the network is gone")
+            with pytest.raises(Lost):
+                await receiving
+        else:
+            await server.close()
+            assert await receiving is None
+        held.release()
+        assert arena.idle
+
+    asyncio.run(main())
+
+
 def test_what_was_sent_before_close_is_received_and_costs_no_block() -> None:
     async def main() -> None:
         server, client, arena = ends()
