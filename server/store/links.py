@@ -14,8 +14,6 @@ from .naming import place_of
 from .resolve import Place, Resolver
 
 _ANCHOR = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_TAG_MISMATCH = 0xC0000277
-"""STATUS_IO_REPARSE_TAG_MISMATCH."""
 
 
 def read(descriptor: int) -> bytes:
@@ -30,10 +28,10 @@ def read(descriptor: int) -> bytes:
 
 def write(resolver: Resolver, descriptor: int, data: bytes) -> int | None:
     """Make an open file a reparse point; a new descriptor where it had to be replaced."""
-    tag, _ = reparse.parse(data)
+    tag = reparse.tag_of(data)
     present = _tag(descriptor)
     if present not in (0, tag):
-        raise Status(_TAG_MISMATCH, f"{present:#x} is there")
+        raise Status(reparse.TAG_MISMATCH, f"{present:#x} is there")
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISDIR(mode) and not _is_empty(descriptor):
         raise Status(NT.DIRECTORY_NOT_EMPTY, "a directory with entries")
@@ -58,7 +56,7 @@ def remove(resolver: Resolver, descriptor: int, tag: int, mode: int) -> int | No
     if present == 0:
         raise Status(NT.NOT_A_REPARSE_POINT)
     if present != tag:
-        raise Status(_TAG_MISMATCH, f"{present:#x} is there")
+        raise Status(reparse.TAG_MISMATCH, f"{present:#x} is there")
     if present != reparse.TAG_SYMLINK:
         os.removexattr(inode.proc(descriptor), inode.REPARSE)
         return None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..status import NT, Status
-from . import acls, attributes, basic, eas, inode, links
+from . import acls, attributes, basic, data, eas, inode, links
 from .base import Ea, File, Kind, New, Stat, Stream
 from .basic import Basic
 from .inode import Inode
@@ -54,14 +54,25 @@ class Metadata(File):
             raise Status(NT.ACCESS_DENIED, "only a file is overwritten")
         path = inode.proc(self._descriptor)
         os.truncate(path, 0)
+        os.utime(path)  # cutting an empty file changes no time
         with as_service(), self._store.streams.lock(self._descriptor):
             self._store.streams.remove_all(self._descriptor)
         eas.clear(path)
         eas.write(path, new.eas)
         found = Inode.of(self._descriptor)
-        flags = new.attributes & attributes.SETTABLE | attributes.ARCHIVE
+        kept = 0 if supersede else found.attributes()
+        flags = (kept | new.attributes) & attributes.SETTABLE | attributes.ARCHIVE
         basic.write(self._descriptor, self.who.uid, Basic(found.created(self._descriptor), attributes=flags))
+        if new.allocation:
+            self._reserve(new.allocation)
         return self._stat()
+
+    def _reserve(self, size: int) -> None:
+        writable = os.open(inode.proc(self._descriptor), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            data.set_allocation(writable, size)
+        finally:
+            os.close(writable)
 
     # -- security -------------------------------------------------------------------------------------------
     async def descriptor(self) -> bytes:
@@ -102,8 +113,8 @@ class Metadata(File):
     async def set_reparse(self, data: bytes) -> None:
         await self._threads.run(self.who, self._set_reparse, data)
 
-    def _set_reparse(self, data: bytes) -> None:
-        self._replaced(links.write(self._store.resolver, self._descriptor, data))
+    def _set_reparse(self, buffer: bytes) -> None:
+        self._replaced(links.write(self._store.resolver, self._descriptor, buffer))
 
     async def delete_reparse(self, tag: int) -> None:
         await self._threads.run(self.who, self._delete_reparse, tag)

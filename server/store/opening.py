@@ -20,6 +20,7 @@ from .inode import Inode
 from .namecache import Change
 from .options import Options
 from .resolve import Place, Resolver
+from .threads import as_service
 
 _READS = access.FILE_READ_DATA | access.FILE_EXECUTE
 _WRITES = access.FILE_WRITE_DATA | access.FILE_APPEND_DATA
@@ -126,6 +127,8 @@ def make(resolver: Resolver, options: Options, who: Identity, wanted: Wanted, pl
         descriptor = (_make_directory if directory else _make_file)(place, options)
         change.made(place.name)
         try:
+            if options.inherit_owner:
+                _give_to_owner(descriptor, place.directory)
             return _furnish(descriptor, options, wanted, acl, above)
         except BaseException:
             os.close(descriptor)
@@ -140,6 +143,12 @@ def _make_file(place: Place, options: Options) -> int:
 def _make_directory(place: Place, options: Options) -> int:
     os.mkdir(place.name, options.file_mode(True), dir_fd=place.directory)
     return os.open(place.name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.directory)
+
+
+def _give_to_owner(descriptor: int, directory: int) -> None:
+    """Let the directory's owner own a new file; a service that is not root cannot give files away."""
+    with as_service(), contextlib.suppress(PermissionError):
+        os.chown(inode.proc(descriptor), os.fstat(directory).st_uid, -1)
 
 
 def _unmake(place: Place, directory: bool, change: Change) -> None:
@@ -161,6 +170,8 @@ def _furnish(descriptor: int, options: Options, wanted: Wanted, acl: bytes | Non
     eas.write(path, wanted.new.eas)
     if wanted.new.allocation and not directory:
         data.set_allocation(descriptor, wanted.new.allocation)
+    if wanted.new.reparse is not None:
+        os.setxattr(path, inode.REPARSE, wanted.new.reparse)
     found = Inode.of(descriptor)
     return Opened(
         descriptor,
