@@ -69,9 +69,14 @@ async def places_are_filled_before_the_message_is_seen(ends: Ends) -> None:
         target.view[:] = bytes(LARGE)
         block = await filled(ends.server_arena, LARGE, turn << 40)
         count = LARGE - 4096 - turn
-        await ends.server.send(Reply([b"filled"], [block], [Place(uneven(whole, sizes), block, 4096, count)]))
-        await expect(ends.client, b"filled")
-        same(target.view, pattern(LARGE, turn << 40)[4096 : 4096 + count] + bytes(LARGE - count))
+        wanted = pattern(LARGE, turn << 40)[4096 : 4096 + count] + bytes(LARGE - count)
+
+        async def see(wanted: bytes = wanted) -> None:
+            await expect(ends.client, b"filled")
+            same(target.view, wanted)
+
+        reply = Reply([b"filled"], [block], [Place(uneven(whole, sizes), block, 4096, count)])
+        await asyncio.gather(ends.server.send(reply), see())
     ends.exposed().deregister(whole.token)
     target.release()
 

@@ -1,13 +1,13 @@
 """The contract's own suite, on every transport that needs no device."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
-from transport.base import Limits
-from transport.loopback import pair
+from transport.base import Limits, Reply
+from transport.loopback import LoopbackConnection, LoopbackMemory, pair
 from transport.memory import Arena
 from transport.tcp import connect, listen, tcp_limits
 from transport.testing import CHECKS, REMOTE_CHECKS, MakePair, Pair, check_connection, run_check
@@ -45,12 +45,73 @@ def test_tcp(address: str, name: str) -> None:
     asyncio.run(run_check(name, tcp(address)))
 
 
-def test_a_broken_transport_is_told_by_the_check_it_fails() -> None:
+# -- the suite itself: each break below is one thing done wrong, and is told by the check it fails -----------------
+
+
+def never_trusts(server: LoopbackConnection) -> None:
+    server.trust = lambda _: None  # type: ignore[method-assign, assignment]
+
+
+def swaps_descriptors(server: LoopbackConnection) -> None:
+    assert server.remote is not None
+    right = server.remote.read
+    server.remote.read = lambda remote, into, length: right(remote[::-1], into, length)  # type: ignore[method-assign]
+
+
+def keeps_a_block(server: LoopbackConnection) -> None:
+    right = server.send
+
+    async def send(reply: Reply) -> None:
+        await right(Reply(reply.parts, reply.blocks[1:], reply.places, reply.invalidate))
+
+    server.send = send  # type: ignore[method-assign]
+
+
+def releases_before_it_sends(server: LoopbackConnection) -> None:
+    right = server.send
+
+    async def send(reply: Reply) -> None:
+        for block in reply.blocks:
+            block.release()
+        await right(Reply(reply.parts))
+
+    server.send = send  # type: ignore[method-assign]
+
+
+def fills_places_late(server: LoopbackConnection) -> None:
+    right = server.send
+
+    async def send(reply: Reply) -> None:
+        places, reply.places = reply.places, ()
+        await right(reply)
+        await asyncio.sleep(0)
+        assert isinstance(server.remote, LoopbackMemory)
+        for place in places:
+            server.remote.write(place)
+
+    server.send = send  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told_by"),
+    [
+        (never_trusts, "every_size_arrives_whole: Malformed"),
+        (swaps_descriptors, "read_fetches_through_many_uneven_descriptors: "),
+        (keeps_a_block, "a_reply_of_many_parts_is_one_message: "),
+        (releases_before_it_sends, "a_reply_of_many_parts_is_one_message: "),
+        (fills_places_late, "places_are_filled_before_the_message_is_seen: "),
+    ],
+)
+def test_a_broken_transport_is_told_by_the_check_it_fails(
+    spoil: Callable[[LoopbackConnection], None], told_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     @asynccontextmanager
-    async def swapped(server_arena: Arena, client_arena: Arena) -> AsyncIterator[Pair]:
+    async def broken(server_arena: Arena, client_arena: Arena) -> AsyncIterator[Pair]:
         async with loopback(server_arena, client_arena) as (server, client, memory):
-            server.trust = lambda _: None  # type: ignore[method-assign, assignment]
+            assert isinstance(server, LoopbackConnection)
+            spoil(server)
             yield server, client, memory
 
-    with pytest.raises(AssertionError, match=r"^every_size_arrives_whole: Malformed"):
-        asyncio.run(check_connection(swapped))
+    monkeypatch.setattr("transport.testing.PATIENCE", 0.3)
+    with pytest.raises(AssertionError, match=f"^{told_by}"):
+        asyncio.run(check_connection(broken))
