@@ -15,13 +15,14 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import NoReturn
 
 from smbdirect.wire import Buffer, Malformed
 
 from .base import Connection, Limits, Lost, Message, Reply
+from .deadline import Deadline
 from .memory import SMALL, Arena, Block, Share
 
 MAX_MESSAGE = 0xFFFFFF
@@ -45,46 +46,6 @@ SESSION_MESSAGE, SESSION_REQUEST, KEEP_ALIVE = 0x00, 0x81, 0x85
 POSITIVE_RESPONSE = b"\x82\0\0\0"
 
 _length = struct.Struct(">I")
-
-
-class Deadline:
-    """A time limit that is set and lifted often and hardly ever passes: one timer looks after all of them."""
-
-    __slots__ = ("_began", "_loop", "_passed", "_seconds", "_timer")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, passed: Callable[[], None]) -> None:
-        self._loop = loop
-        self._seconds = seconds
-        self._passed = passed
-        self._began: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Set the limit, `seconds` from now, unless it is set."""
-        if self._began is None:
-            self._began = self._loop.time()
-            if self._timer is None:
-                self._timer = self._loop.call_later(self._seconds, self._look)
-
-    def lift(self) -> None:
-        """Forget the limit."""
-        self._began = None
-
-    def close(self) -> None:
-        """Forget the limit and the timer."""
-        self._began = None
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _look(self) -> None:
-        self._timer = None
-        if self._began is None:
-            return
-        left = self._began + self._seconds - self._loop.time()
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
-        else:
-            self._passed()
 
 
 class _Outgoing:
@@ -339,8 +300,8 @@ class TcpConnection(Connection):
                 first.advance(self._socket.sendmsg(list(islice(first.views, IOV_MAX))))
                 self._progress.lift()
                 self._progress.start()
-                if first.views:
-                    continue
+                if first.views:  # the socket is full; the others of this process get their turn
+                    return
                 self._queue.popleft()
                 _release(first.blocks)
                 if not first.done.done():

@@ -44,7 +44,9 @@ def test_a_block_starts_on_a_page_and_has_room_around_it() -> None:
     around[:HEADROOM] = b"h" * HEADROOM
     around[-TAILROOM:] = b"t" * TAILROOM
     assert block.view == b"p" * 5000
+    assert (memory.blocks, memory.mapped, memory.used) == (1, SLAB, 3 * PAGE)
     block.release()
+    assert (memory.blocks, memory.mapped, memory.used) == (0, SLAB, 0)
     assert memory.idle
 
 
