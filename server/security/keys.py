@@ -8,10 +8,7 @@ top of the separator that SP800-108 puts between them.
 import hmac
 from typing import NamedTuple
 
-AES_128_CCM = 0x0001
-AES_128_GCM = 0x0002
-AES_256_CCM = 0x0003
-AES_256_GCM = 0x0004
+from ..messages.negotiate import Cipher, Dialect
 
 KEY_SIZE = 16
 
@@ -41,15 +38,15 @@ def derive(
     and shares the rest.
     """
     key = session_key[:KEY_SIZE].ljust(KEY_SIZE, b"\0")
-    if dialect < 0x0300:
+    if dialect < Dialect.SMB300:
         return Keys(key, b"", b"", key)
-    if dialect < 0x0311:
+    if dialect < Dialect.SMB311:
         signing, application = _kdf(key, b"SMB2AESCMAC\0", b"SmbSign\0"), _kdf(key, b"SMB2APP\0", b"SmbRpc\0")
         down = _kdf(key, b"SMB2AESCCM\0", b"ServerOut\0")
         up = _kdf(key, b"SMB2AESCCM\0", b"ServerIn \0")
     else:
         signing, application = _kdf(key, b"SMBSigningKey\0", preauth), _kdf(key, b"SMBAppKey\0", preauth)
-        wide = cipher in (AES_256_CCM, AES_256_GCM)
+        wide = cipher in (Cipher.AES256_CCM, Cipher.AES256_GCM)
         sealing_key, size = (full_key or key, 32) if wide else (key, KEY_SIZE)
         down = _kdf(sealing_key, b"SMBS2CCipherKey\0", preauth, size)
         up = _kdf(sealing_key, b"SMBC2SCipherKey\0", preauth, size)

@@ -10,9 +10,6 @@ from collections.abc import Iterable
 
 from smbdirect.wire import Buffer
 
-HASH_SHA512 = 0x0001
-"""The only hash of SMB2_PREAUTH_INTEGRITY_CAPABILITIES (MS-SMB2 2.2.3.1.1)."""
-
 HASH_SIZE = 64
 
 
@@ -30,7 +27,3 @@ class Preauth:
         for part in parts:
             digest.update(part)
         self.value = digest.digest()
-
-    def copy(self) -> "Preauth":
-        """A chain of its own that goes on from here: what a session setup starts with."""
-        return Preauth(self.value)

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives import ciphers
+from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 
 from smbdirect.wire import Buffer, Malformed
 from transport.memory import Block
 
 from ..messages.header import TRANSFORM_ID
+from ..messages.negotiate import Cipher
 from ..messages.transform import ENCRYPTED, TransformHeader
-from .keys import AES_128_CCM, AES_128_GCM, AES_256_CCM, AES_256_GCM
 
 TAG_SIZE = 16
 _TAG_AT = 4
@@ -46,10 +47,10 @@ class _Suite:
 
 
 _SUITES = {
-    AES_128_CCM: _Suite(AESCCM, 16, 11),
-    AES_128_GCM: _Suite(AESGCM, 16, 12),
-    AES_256_CCM: _Suite(AESCCM, 32, 11),
-    AES_256_GCM: _Suite(AESGCM, 32, 12),
+    Cipher.AES128_CCM: _Suite(AESCCM, 16, 11),
+    Cipher.AES128_GCM: _Suite(AESGCM, 16, 12),
+    Cipher.AES256_CCM: _Suite(AESCCM, 32, 11),
+    Cipher.AES256_GCM: _Suite(AESGCM, 32, 12),
 }
 
 
@@ -130,7 +131,7 @@ class Sealer:
         return body[:size]
 
     def _unseal_apart(self, algorithm: algorithms.AES, header: TransformHeader, message: memoryview) -> memoryview:
-        gcm = Cipher(algorithm, modes.GCM(header.nonce[: self._nonce_size], header.signature)).decryptor()
+        gcm = ciphers.Cipher(algorithm, modes.GCM(header.nonce[: self._nonce_size], header.signature)).decryptor()
         gcm.authenticate_additional_data(message[_ASSOCIATED_AT : TransformHeader.SIZE])
         body = message[TransformHeader.SIZE :]
         gcm.update_into(body, body)

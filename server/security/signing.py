@@ -18,11 +18,7 @@ from smbdirect.wire import Buffer, Malformed
 
 from ..messages.base import HEADER_SIZE
 from ..messages.header import Command
-
-HMAC_SHA256 = 0x0000
-AES_CMAC = 0x0001
-AES_GMAC = 0x0002
-"""SigningAlgorithmId (MS-SMB2 2.2.3.1.7)."""
+from ..messages.negotiate import Dialect, SigningAlgorithm
 
 SIGNATURE_AT = 48
 SIGNATURE_SIZE = 16
@@ -117,14 +113,14 @@ class GmacSigner(Signer):
 
 
 _SIGNERS: dict[int, type[HmacSigner] | type[CmacSigner] | type[GmacSigner]] = {
-    HMAC_SHA256: HmacSigner,
-    AES_CMAC: CmacSigner,
-    AES_GMAC: GmacSigner,
-    0x0202: HmacSigner,
-    0x0210: HmacSigner,
-    0x0300: CmacSigner,
-    0x0302: CmacSigner,
-    0x0311: CmacSigner,
+    SigningAlgorithm.HMAC_SHA256: HmacSigner,
+    SigningAlgorithm.AES_CMAC: CmacSigner,
+    SigningAlgorithm.AES_GMAC: GmacSigner,
+    Dialect.SMB202: HmacSigner,
+    Dialect.SMB210: HmacSigner,
+    Dialect.SMB300: CmacSigner,
+    Dialect.SMB302: CmacSigner,
+    Dialect.SMB311: CmacSigner,
 }
 
 

@@ -22,6 +22,9 @@ FORGOTTEN_AFTER = 900.0
 MOST = 4096
 """Addresses, and names, remembered."""
 
+LONGEST_KEY = 64
+"""Characters of a name that tell it from another here; a client may send tens of thousands."""
+
 
 class Failures:
     """Failures by key, and the delay they earn."""
@@ -66,18 +69,22 @@ class Throttle:
     async def wait(self, peer: str, name: str) -> None:
         """Wait as long as the failures of this address and this name demand; not at all without any."""
         now = self._clock()
-        delay = max(self._peers.delay(_network(peer), now), self._names.delay(name.casefold(), now))
+        delay = max(self._peers.delay(_network(peer), now), self._names.delay(_folded(name), now))
         if delay:
             await self._sleep(delay)
 
     def failed(self, peer: str, name: str) -> None:
         now = self._clock()
         self._peers.add(_network(peer), now)
-        self._names.add(name.casefold(), now)
+        self._names.add(_folded(name), now)
 
     def succeeded(self, name: str) -> None:
         """Clears the name. The address keeps its failures, or a guesser with one account could clear them."""
-        self._names.forget(name.casefold())
+        self._names.forget(_folded(name))
+
+
+def _folded(name: str) -> str:
+    return name[:LONGEST_KEY].casefold()
 
 
 def _network(peer: str) -> str:

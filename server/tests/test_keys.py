@@ -4,6 +4,7 @@ The examples are those of the Open Specifications blog, "the anatomy of signing 
 "SMB 3.1.1 encryption in Windows 10". They name keys as the client does.
 """
 
+import copy
 import hashlib
 
 import pytest
@@ -11,25 +12,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from smbprotocol.session import Session
 
-from server.security.keys import AES_128_CCM, AES_128_GCM, AES_256_CCM, AES_256_GCM, derive
+from server.messages.negotiate import Cipher
+from server.security.keys import derive
 from server.security.preauth import Preauth
 
 # dialect, cipher, session key, preauthentication hash, then signing, encryption, decryption and application key
 PUBLISHED = {
     "3.0": (
-        0x0300, AES_128_CCM, "7CD451825D0450D235424E44BA6E78CC", "",
+        0x0300, Cipher.AES128_CCM, "7CD451825D0450D235424E44BA6E78CC", "",
         "0B7E9C5CAC36C0F6EA9AB275298CEDCE", "FAD27796665B313EBB578F388632B4F7",
         "B0F0427F7CEB416D1D9DCC0CD4F99447", "BB23A4575AA26C721AF525AF15A87B4F",
     ),
     "3.1.1": (
-        0x0311, AES_128_GCM, "270E1BA896585EEB7AF3472D3B4C75A7",
+        0x0311, Cipher.AES128_GCM, "270E1BA896585EEB7AF3472D3B4C75A7",
         ("0DD13628CC3ED218EF9DF9772D436D0887AB9814BFAE63A80AA845F36909DB79"
         "28622DDDAD522D9751640A459762C5A9D6BB084CBB3CE6BDADEF5D5BCE3C6C01"),
         "73FE7A9A77BEF0BDE49C650D8CCB5F76", "629BCBC54422A0F572B97F45989B6073",
         "E2AF0DCEFAC68DA71A0DFBD0D1350D74", "6D7AD7954E9EC61E907B4D473DC178FF",
     ),
     "3.1.1 sealed": (
-        0x0311, AES_128_GCM, "419FDDF34C1E001909D362AE7FB6AF79",
+        0x0311, Cipher.AES128_GCM, "419FDDF34C1E001909D362AE7FB6AF79",
         ("B23F3CBFD69487D9832B79B1594A367CDD950909B774C3A4C412B4FCEA9EDDDB"
         "A7DB256BA2EA30E977F11F9B113247578E0E915C6D2A513B8F2FCA5707DC8770"),
         "8765949DFEAEE105CE9118B45BE988F0", "A2F5E80E5D59103034F32E52F698E5EC",
@@ -66,7 +68,7 @@ def test_before_dialect_3_the_session_key_signs_and_nothing_seals(dialect: int) 
     assert derive(key, dialect) == (key, b"", b"", key)
 
 
-@pytest.mark.parametrize("cipher", [AES_256_CCM, AES_256_GCM])
+@pytest.mark.parametrize("cipher", [Cipher.AES256_CCM, Cipher.AES256_GCM])
 @given(full_key=st.binary(min_size=16, max_size=32), preauth=st.binary(min_size=64, max_size=64))
 def test_256_bit_ciphers_take_their_keys_from_the_whole_login_key(cipher: int, full_key: bytes, preauth: bytes) -> None:
     keys = derive(full_key[:16], 0x0311, cipher, preauth, full_key)
@@ -97,6 +99,6 @@ def test_preauth_takes_a_message_in_any_parts(parts: list[bytes]) -> None:
 
 def test_a_copy_of_the_chain_goes_its_own_way() -> None:
     chain = Preauth()
-    setup = chain.copy()
+    setup = copy.copy(chain)
     setup.update([b"SESSION_SETUP"])
     assert chain.value == bytes(64) != setup.value

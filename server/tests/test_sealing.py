@@ -8,14 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from smbprotocol.connection import Connection, SMB2TransformHeader
 
+from server.messages.negotiate import Cipher
 from server.messages.transform import TransformHeader
-from server.security.keys import AES_128_CCM, AES_128_GCM, AES_256_CCM, AES_256_GCM
 from server.security.sealing import _MOVE_BELOW, Sealer
 from smbdirect.wire import Buffer, Malformed
 from transport.memory import HEADROOM, Arena
 
 SESSION = 0x100000000025
-CIPHERS = {"128-CCM": AES_128_CCM, "128-GCM": AES_128_GCM, "256-CCM": AES_256_CCM, "256-GCM": AES_256_GCM}
+CIPHERS = {
+    "128-CCM": Cipher.AES128_CCM,
+    "128-GCM": Cipher.AES128_GCM,
+    "256-CCM": Cipher.AES256_CCM,
+    "256-GCM": Cipher.AES256_GCM,
+}
 SIZES = [1, 64, 1000, _MOVE_BELOW, _MOVE_BELOW + 1, 200_001]
 every_cipher = pytest.mark.parametrize("cipher", CIPHERS.values(), ids=CIPHERS)
 
@@ -27,7 +32,7 @@ READ_RESPONSE = bytes.fromhex(
 # cipher, the client's decryption key, the message on the wire, the message inside
 PUBLISHED = {
     "GCM": (
-        AES_128_GCM,
+        Cipher.AES128_GCM,
         "748C50868C90F302962A5C35F5F9A8BF",
         (
             "FD534D427F714B3B9D8FA1198584E71C2BAA1CB6E16831DD2E8EB7B4000000000000000067000000"
@@ -38,7 +43,7 @@ PUBLISHED = {
         READ_RESPONSE,
     ),
     "CCM": (
-        AES_128_CCM,
+        Cipher.AES128_CCM,
         "95C544AEF6072680DA1CE49A68A97FA6",
         (
             "FD534D42E241A13C7E1EE42ECF1FD69F3B8668C6DA6831DD2E8EB7B4000000000000000067000000"
@@ -52,7 +57,7 @@ PUBLISHED = {
 
 
 def key_size(cipher: int) -> int:
-    return 32 if cipher in (AES_256_CCM, AES_256_GCM) else 16
+    return 32 if cipher in (Cipher.AES256_CCM, Cipher.AES256_GCM) else 16
 
 
 def pair(cipher: int) -> tuple[Sealer, Sealer]:
@@ -104,7 +109,7 @@ def test_a_block_is_sealed_where_it_lies(cipher: int, size: int) -> None:
 
 
 def test_a_block_is_sealed_up_to_its_very_end_and_with_all_its_headroom() -> None:
-    server, client = pair(AES_128_GCM)
+    server, client = pair(Cipher.AES128_GCM)
     arena = Arena()
     block = arena.take_nowait(4096)
     assert block is not None
@@ -138,7 +143,7 @@ def test_we_open_what_smbprotocol_seals(cipher: int) -> None:
 def test_a_changed_bit_is_malformed(cipher: int, size: int) -> None:
     server, client = pair(cipher)
     wire = on_the_wire(server.seal([bytes(size)], SESSION))
-    nonce_end = 20 + (11 if cipher in (AES_128_CCM, AES_256_CCM) else 12)
+    nonce_end = 20 + (11 if cipher in (Cipher.AES128_CCM, Cipher.AES256_CCM) else 12)
     for position in [*range(4, nonce_end), *range(36, 52), 52, len(wire) - 1]:
         changed = memoryview(bytearray(wire))
         changed[position] ^= 1
@@ -156,19 +161,19 @@ def test_a_message_cut_anywhere_is_malformed(cipher: int) -> None:
 
 
 def test_bytes_behind_the_message_are_malformed() -> None:
-    server, client = pair(AES_128_GCM)
+    server, client = pair(Cipher.AES128_GCM)
     with pytest.raises(Malformed, match="OriginalMessageSize 30 before 31"):
         client.unseal(on_the_wire([*server.seal([b"x" * 30], SESSION), b"x"]))
 
 
 def test_an_empty_message_is_malformed() -> None:
-    server, client = pair(AES_128_GCM)
+    server, client = pair(Cipher.AES128_GCM)
     with pytest.raises(Malformed, match="OriginalMessageSize 0"):
         client.unseal(on_the_wire(server.seal([], SESSION)))
 
 
 def test_our_own_message_sent_back_is_malformed() -> None:
-    server, _ = pair(AES_128_GCM)
+    server, _ = pair(Cipher.AES128_GCM)
     with pytest.raises(Malformed, match="tag"):
         server.unseal(on_the_wire(server.seal([READ_RESPONSE], SESSION)))
 
@@ -176,20 +181,20 @@ def test_our_own_message_sent_back_is_malformed() -> None:
 @every_cipher
 def test_no_nonce_comes_twice_and_their_end_is_zero(cipher: int) -> None:
     server, _ = pair(cipher)
-    used = 11 if cipher in (AES_128_CCM, AES_256_CCM) else 12
+    used = 11 if cipher in (Cipher.AES128_CCM, Cipher.AES256_CCM) else 12
     nonces = [TransformHeader.unpack_from(server.seal([b"x"], SESSION)[0]).nonce for _ in range(1000)]
     assert len(set(nonces)) == 1000
     assert {nonce[used:] for nonce in nonces} == {bytes(16 - used)}
 
 
 def test_the_nonce_counter_goes_round_at_its_end() -> None:
-    server, client = pair(AES_128_GCM)
+    server, client = pair(Cipher.AES128_GCM)
     server._counter = 2**64 - 1
     assert bytes(client.unseal(on_the_wire(server.seal([b"x"], SESSION)))) == b"x"
 
 
 def test_two_sealers_of_one_key_begin_elsewhere() -> None:
-    assert pair(AES_128_GCM)[0].seal([b"x"], 1) != pair(AES_128_GCM)[0].seal([b"x"], 1)
+    assert pair(Cipher.AES128_GCM)[0].seal([b"x"], 1) != pair(Cipher.AES128_GCM)[0].seal([b"x"], 1)
 
 
 @every_cipher

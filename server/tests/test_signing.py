@@ -9,10 +9,14 @@ from impacket.crypto import AES_CMAC as impacket_cmac
 from smbprotocol.connection import Connection
 
 from server.messages.header import Command, Flags, Header
-from server.security.signing import _JOIN_BELOW, AES_CMAC, AES_GMAC, HMAC_SHA256, signer
+from server.messages.negotiate import SigningAlgorithm
+from server.security.signing import _JOIN_BELOW, signer
 from smbdirect.wire import Buffer, Malformed
 
 KEY = bytes(range(16, 32))
+HMAC_SHA256 = SigningAlgorithm.HMAC_SHA256
+AES_CMAC = SigningAlgorithm.AES_CMAC
+AES_GMAC = SigningAlgorithm.AES_GMAC
 ALGORITHMS = {"HMAC-SHA256": HMAC_SHA256, "AES-CMAC": AES_CMAC, "AES-GMAC": AES_GMAC}
 
 # The SESSION_SETUP response of "the anatomy of signing and cryptographic keys", dialect 3.1.1, first channel.

@@ -7,6 +7,7 @@ from server.security.throttle import (
     FREE,
     LONGEST_FOR_NAME,
     LONGEST_FOR_PEER,
+    LONGEST_KEY,
     MOST,
     Failures,
     Throttle,
@@ -122,3 +123,10 @@ def test_memory_has_an_end_and_the_oldest_failure_goes_first() -> None:
     assert len(failures._by_key) == MOST
     assert failures.delay("old", 0.0) == 0
     assert failures.delay("kept", 0.0) > 0
+
+
+def test_very_long_names_are_not_kept_whole(throttle: Throttle, sleeps: Sleeps) -> None:
+    for number in range(20):
+        throttle.failed(f"192.0.2.{number}", "x" * 30_000)
+    assert delay(throttle, sleeps, "203.0.113.1", "X" * 30_000) == LONGEST_FOR_NAME
+    assert max(map(len, throttle._names._by_key)) == LONGEST_KEY

@@ -7,12 +7,13 @@ The exchange is published in the Open Specifications blog, "the anatomy of signi
 import pytest
 from spnego._ntlm_raw.messages import Version
 
+from server.messages.negotiate import Cipher, SigningAlgorithm
 from server.security import ntlm
 from server.security.auth import NTLM, Acceptor
-from server.security.keys import AES_128_GCM, derive
+from server.security.keys import derive
 from server.security.ntlm import Names, Ntlm
 from server.security.preauth import Preauth
-from server.security.signing import AES_CMAC, signer
+from server.security.signing import signer
 from server.security.users import User, Users, nt_hash
 
 from .logins import step
@@ -85,8 +86,8 @@ def test_chain_keys_and_signature_follow_from_the_exchange() -> None:
     chain = Preauth(BEFORE_SESSION_SETUP)
     for message in (REQUEST_1, RESPONSE_1, REQUEST_2):
         chain.update([message[:64], message[64:]])
-    keys = derive(SESSION_KEY, 0x0311, AES_128_GCM, chain.value)
-    assert signer(AES_CMAC, keys.signing).verify(memoryview(RESPONSE_2), response=True)
+    keys = derive(SESSION_KEY, 0x0311, Cipher.AES128_GCM, chain.value)
+    assert signer(SigningAlgorithm.AES_CMAC, keys.signing).verify(memoryview(RESPONSE_2), response=True)
 
 
 def test_ntlm_is_offered_by_its_registered_name() -> None:
