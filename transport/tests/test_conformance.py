@@ -93,17 +93,21 @@ def fills_places_late(server: LoopbackConnection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told_by"),
+    ("spoil", "check", "said", "patience"),
     [
-        (never_trusts, "every_size_arrives_whole: Malformed"),
-        (swaps_descriptors, "read_fetches_through_many_uneven_descriptors: "),
-        (keeps_a_block, "a_reply_of_many_parts_is_one_message: "),
-        (releases_before_it_sends, "a_reply_of_many_parts_is_one_message: "),
-        (fills_places_late, "places_are_filled_before_the_message_is_seen: "),
+        (never_trusts, "every_size_arrives_whole", "Malformed", 30.0),
+        (swaps_descriptors, "read_fetches_through_many_uneven_descriptors", "AssertionError: byte 0 of", 30.0),
+        (keeps_a_block, "a_reply_of_many_parts_is_one_message", "not done after", 0.3),
+        (releases_before_it_sends, "a_reply_of_many_parts_is_one_message", "AssertionError: byte 4 of", 30.0),
+        (fills_places_late, "places_are_filled_before_the_message_is_seen", "AssertionError: byte 1 of", 30.0),
     ],
 )
 def test_a_broken_transport_is_told_by_the_check_it_fails(
-    spoil: Callable[[LoopbackConnection], None], told_by: str, monkeypatch: pytest.MonkeyPatch
+    spoil: Callable[[LoopbackConnection], None],
+    check: str,
+    said: str,
+    patience: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     @asynccontextmanager
     async def broken(server_arena: Arena, client_arena: Arena) -> AsyncIterator[Pair]:
@@ -112,6 +116,11 @@ def test_a_broken_transport_is_told_by_the_check_it_fails(
             spoil(server)
             yield server, client, memory
 
-    monkeypatch.setattr("transport.testing.PATIENCE", 0.3)
-    with pytest.raises(AssertionError, match=f"^{told_by}"):
-        asyncio.run(check_connection(broken))
+    monkeypatch.setattr("transport.testing.PATIENCE", patience)
+    with pytest.raises(AssertionError, match=f"^{check}: .*{said}"):
+        asyncio.run(run_check(check, broken))
+
+
+def test_the_whole_suite_says_what_it_ran() -> None:
+    assert asyncio.run(check_connection(loopback)) == [*CHECKS, *REMOTE_CHECKS]
+    assert asyncio.run(check_connection(tcp("127.0.0.1"))) == [*CHECKS]
