@@ -157,10 +157,10 @@ class MemoryStore(Store):
         if not path:
             return self.root
         names.check(path[-1])
-        return self.directory(path[:-1]).node.children.get(names.fold(path[-1]))
+        return self.directory(path[:-1], path[-1]).node.children.get(names.fold(path[-1]))
 
-    def directory(self, path: Path) -> Link:
-        """The directory `path`; raises OBJECT_PATH_NOT_FOUND, STOPPED_ON_SYMLINK."""
+    def directory(self, path: Path, last: str) -> Link:
+        """The directory `path`, where something called `last` is wanted; raises OBJECT_PATH_NOT_FOUND, STOPPED_ON_SYMLINK."""
         here = self.root
         for index, name in enumerate(path):
             names.check(name)
@@ -168,7 +168,7 @@ class MemoryStore(Store):
             if below is None:
                 raise Status(NT.OBJECT_PATH_NOT_FOUND, name)
             if below.node.reparse[:4] == reparse.TAG_SYMLINK.to_bytes(4, "little"):
-                rest = "".join("\\" + left for left in path[index + 1 :])
+                rest = "".join("\\" + left for left in (*path[index + 1 :], last))
                 target = reparse.symlink_target(below.node.reparse)
                 raise Status(NT.STOPPED_ON_SYMLINK, name, reparse.symlink_error(target, rest))
             if below.node.kind is not Kind.DIRECTORY:
@@ -182,7 +182,7 @@ class MemoryStore(Store):
             return link, False
         if wanted.make is Make.NEVER:
             raise Status(NT.OBJECT_NAME_NOT_FOUND, wanted.path[-1])
-        above = self.directory(wanted.path[:-1])
+        above = self.directory(wanted.path[:-1], wanted.path[-1])
         return self._make(who, above, wanted.path[-1], New() if wanted.stream else wanted.new), True
 
     def _make(self, who: Identity, above: Link, name: str, new: New) -> Link:

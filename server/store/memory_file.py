@@ -292,7 +292,7 @@ class MemoryFile(File):
         if self._link.parent is None:
             raise Status(NT.ACCESS_DENIED, "the share's root")
         names.check(target[-1])
-        above = self._store.directory(target[:-1])
+        above = self._store.directory(target[:-1], target[-1])
         if above is not self._link.parent:
             right = access.FILE_ADD_SUBDIRECTORY if self._node.kind is Kind.DIRECTORY else access.FILE_ADD_FILE
             access.check(above.node.descriptor(), self.who, right)

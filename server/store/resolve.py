@@ -49,8 +49,9 @@ class Resolver:
     def close(self) -> None:
         os.close(self.root)
 
-    def directory(self, path: Path) -> int:
-        """A descriptor of the directory `path`, a new one; raises OBJECT_PATH_NOT_FOUND, STOPPED_ON_SYMLINK."""
+    def directory(self, path: Path, last: Path = ()) -> int:
+        """A descriptor of the directory `path`, a new one; raises OBJECT_PATH_NOT_FOUND, and STOPPED_ON_SYMLINK,
+        which tells what is left of the path behind the link, with `last` at its end."""
         if not path:
             return os.open(".", _DIRECTORY, dir_fd=self.root)
         spelled = b"/".join(map(names.check, path))
@@ -60,14 +61,14 @@ class Resolver:
             except OSError as error:
                 if error.errno in (errno.EACCES, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO):
                     raise
-        return self._walk(path)
+        return self._walk(path, last)
 
     def place(self, path: Path) -> Place:
         """Where `path`'s last name is or would be, as it was spelled."""
         name = names.check(path[-1])
         if len(path) == 1:
             return Place(self.root, name, borrowed=True)
-        return Place(self.directory(path[:-1]), name)
+        return Place(self.directory(path[:-1], path[-1:]), name)
 
     def place_on_disk(self, components: list[bytes]) -> Place:
         """The name at the end of a path as the kernel spells it."""
@@ -104,7 +105,7 @@ class Resolver:
                 self.cache.forget(directory)
         return None
 
-    def _walk(self, path: Path) -> int:
+    def _walk(self, path: Path, last: Path) -> int:
         """`directory` a component at a time."""
         here = os.open(".", _DIRECTORY, dir_fd=self.root)
         try:
@@ -116,7 +117,7 @@ class Resolver:
                 here = found[0]
                 mode = os.fstat(here).st_mode
                 if stat.S_ISLNK(mode):
-                    raise stopped(here, path[index + 1 :])
+                    raise stopped(here, path[index + 1 :] + last)
                 if not stat.S_ISDIR(mode):
                     raise Status(NT.OBJECT_PATH_NOT_FOUND, name)
         except BaseException:
