@@ -2,7 +2,7 @@
 # install itself, it names.
 SHARE ?= export
 PYTHON := .venv/bin/python
-CHECKED := smbdirect transport server torture benchmarks hwtests scripts
+CHECKED := smbdirect transport server torture benchmarks fuzz
 
 .PHONY: serve venv test torture hwtest bench lint fuzz
 
@@ -37,7 +37,8 @@ lint:
 	@python3 scripts/environment.py test dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy --strict -p smbdirect -p transport -p server -p torture -p benchmarks
+	.venv/bin/mypy --strict $(addprefix -p ,$(CHECKED))
+	.venv/bin/mypy --strict scripts/environment.py
 
 fuzz:
 	@python3 scripts/environment.py test fuzz

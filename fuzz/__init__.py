@@ -1,0 +1,1 @@
+"""Long hunts for bytes that a parser neither takes nor refuses as it should."""
