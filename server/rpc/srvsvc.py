@@ -4,7 +4,7 @@ An information level is a table of what its structure holds; the structures of a
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from smbdirect.wire import Malformed
 
@@ -15,6 +15,7 @@ from .packets import syntax
 INTERFACE = syntax("4b324fc8-1670-01d3-1278-5a47bf6ee188", 3)
 
 SUCCESS = 0
+ACCESS_DENIED = 5
 INVALID_LEVEL = 124
 MORE_DATA = 234
 NET_NAME_NOT_FOUND = 2310
@@ -45,6 +46,9 @@ SHARE_LEVELS: dict[int, Callable[[Share], Sequence[Value]]] = {
 }
 """SHARE_INFO_0 ... (MS-SRVS 2.2.4.22 and on): the fields of each, in order."""
 _ENUMERABLE = (0, 1, 2, 501, 502)
+_STICKY = (0, 1, 2, 502)
+_NOT_FOR_ANONYMOUS = (2, 502)
+"""Levels that show what a listing need not: paths and who is connected."""
 
 
 def _server_101(context: Context) -> list[Value]:
@@ -61,7 +65,16 @@ SERVER_LEVELS: dict[int, Callable[[Context], Sequence[Value]]] = {
 
 
 def share_enum(call: Reader, context: Context) -> bytes:
-    """NetrShareEnum and NetrShareEnumSticky (MS-SRVS 3.1.4.8, 3.1.4.9)."""
+    """NetrShareEnum (MS-SRVS 3.1.4.8)."""
+    return _enumerate(call, context, _ENUMERABLE)
+
+
+def share_enum_sticky(call: Reader, context: Context) -> bytes:
+    """NetrShareEnumSticky (MS-SRVS 3.1.4.9): the shares that outlive a restart, which are all."""
+    return _enumerate(call, context, _STICKY)
+
+
+def _enumerate(call: Reader, context: Context, levels: Collection[int]) -> bytes:
     call.unique_string()
     level, tag = call.u32(), call.u32()
     if level != tag or level not in _ENUMERABLE:
@@ -71,21 +84,33 @@ def share_enum(call: Reader, context: Context) -> bytes:
     most = call.u32()
     resumable = call.pointer()
     start = call.u32() if resumable else 0
+    refused = _refused(level, levels, context)
+    if refused:
+        return _listing(level, None, 0, resumable, 0, refused)
     rows = [SHARE_LEVELS[level](share) for share in context.shares[start:]]
     fitting = _fitting(rows, most)
     done = fitting == len(rows)
+    status, resume = (SUCCESS, 0) if done else (MORE_DATA, start + fitting)
+    return _listing(level, rows[:fitting], len(rows), resumable, resume, status)
+
+
+def _listing(
+    level: int, rows: Sequence[Sequence[Value]] | None, total: int, resumable: bool, resume: int, status: int
+) -> bytes:
+    """The answer to an enumeration; `rows` None is a container that is not there."""
     answer = Writer()
     answer.u32(level, level)
-    answer.pointer()
-    answer.u32(fitting)
-    answer.pointer()
-    answer.u32(fitting)
-    answer.structures(rows[:fitting])
-    answer.u32(len(rows))
+    answer.pointer(rows is not None)
+    if rows is not None:
+        answer.u32(len(rows))
+        answer.pointer()
+        answer.u32(len(rows))
+        answer.structures(rows)
+    answer.u32(total)
     answer.pointer(resumable)
     if resumable:
-        answer.u32(0 if done else start + fitting)
-    answer.u32(SUCCESS if done else MORE_DATA)
+        answer.u32(resume)
+    answer.u32(status)
     return answer.getvalue()
 
 
@@ -113,10 +138,15 @@ def share_get_info(call: Reader, context: Context) -> bytes:
     name = call.string().casefold()
     level = call.u32()
     share = next((share for share in context.shares if share.name.casefold() == name), None)
-    fields = SHARE_LEVELS.get(level)
-    if fields is None:
-        return info(level, None, INVALID_LEVEL)
-    return info(level, None, NET_NAME_NOT_FOUND) if share is None else info(level, fields(share))
+    refused = _refused(level, SHARE_LEVELS, context) or (0 if share else NET_NAME_NOT_FOUND)
+    return info(level, None, refused) if refused or share is None else info(level, SHARE_LEVELS[level](share))
+
+
+def _refused(level: int, levels: Collection[int], context: Context) -> int:
+    """The error for shares asked for at `level`, or SUCCESS."""
+    if level not in levels:
+        return INVALID_LEVEL
+    return ACCESS_DENIED if level in _NOT_FOR_ANONYMOUS and not context.user_name else SUCCESS
 
 
 def server_get_info(call: Reader, context: Context) -> bytes:
@@ -156,5 +186,5 @@ OPERATIONS: dict[int, Operation] = {
     16: share_get_info,
     21: server_get_info,
     28: remote_tod,
-    36: share_enum,
+    36: share_enum_sticky,
 }

@@ -154,8 +154,8 @@ def select(descriptor: bytes, parts: int) -> bytes:
 def merge(old: bytes, new: bytes, parts: int) -> bytes:
     """`old` with those `parts` replaced by `new`'s (SET_INFO of security, MS-FSA 2.1.5.17).
 
-    A part that `new` does not hold stays as it is. Generic rights are mapped where they would be judged. Raises
-    Malformed when `new` is no descriptor.
+    An owner or group that `new` does not hold stays as it is; a DACL it does not hold becomes the NULL DACL, as on
+    Windows. Generic rights are mapped where they would be judged. Raises Malformed when `new` is no descriptor.
     """
     parts |= _ALL if parts & BACKUP_INFORMATION else 0
     given = parse(new)
@@ -164,9 +164,9 @@ def merge(old: bytes, new: bytes, parts: int) -> bytes:
         merged.owner = given.owner
     if parts & GROUP_INFORMATION and given.group is not None:
         merged.group = given.group
-    if parts & DACL_INFORMATION and given.control & acl.DACL_PRESENT:
+    if parts & DACL_INFORMATION:
         merged.dacl = mapped(given.dacl)
-        merged.control = merged.control & ~_DACL_CONTROL | settled(given.control) & _DACL_CONTROL
+        merged.control = merged.control & ~_DACL_CONTROL | settled(given.control) & _DACL_CONTROL | acl.DACL_PRESENT
     if parts & _IN_SACL and given.control & acl.SACL_PRESENT:
         kept = [ace for ace in merged.sacl or () if not _sacl_part(ace) & parts]
         merged.sacl = kept + [ace for ace in given.sacl or () if _sacl_part(ace) & parts]

@@ -217,7 +217,13 @@ def test_a_change_replaces_the_parts_it_names_and_holds() -> None:
     assert not merged.control & acl.DACL_PROTECTED
     assert parse(descriptors.merge(whole, new, GROUP_INFORMATION)).group == ALICE.group
     nothing = SecurityDescriptor().pack()
-    assert descriptors.merge(whole, nothing, OWNER_INFORMATION | GROUP_INFORMATION | DACL_INFORMATION) == whole
+    assert descriptors.merge(whole, nothing, OWNER_INFORMATION | GROUP_INFORMATION | SACL_INFORMATION) == whole
+
+
+def test_a_dacl_replaced_by_none_becomes_the_null_dacl() -> None:
+    merged = parse(descriptors.merge(WHOLE.pack(), SecurityDescriptor().pack(), DACL_INFORMATION))
+    assert merged.dacl is None
+    assert merged.control == acl.SELF_RELATIVE | acl.DACL_PRESENT | acl.SACL_PRESENT
 
 
 def test_a_changed_dacl_is_no_mode_s_any_more() -> None:

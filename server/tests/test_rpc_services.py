@@ -30,6 +30,25 @@ def test_shares_are_listed_at_every_level(level: int) -> None:
     assert [row[f"shi{level}_netname"] for row in rows] == [named(share.name) for share in SHARES]
 
 
+def refusal(call: Any, *arguments: Any) -> int:
+    with pytest.raises(rpcrt.DCERPCException) as refused:
+        call(*arguments)
+    return int(refused.value.get_error_code())
+
+
+def test_a_sticky_listing_has_fewer_levels() -> None:
+    dce, _ = client()
+    assert refusal(srvs.hNetrShareEnumSticky, dce, 501) == 124
+
+
+@pytest.mark.parametrize("level", [2, 502])
+def test_who_gave_no_name_is_shown_no_paths(level: int) -> None:
+    dce, _ = client(context=Context(SHARES, "FILER"))
+    assert refusal(srvs.hNetrShareEnum, dce, level) == 5
+    assert refusal(srvs.hNetrShareGetInfo, dce, named("public"), level) == 5
+    assert srvs.hNetrShareEnum(dce, 1)["ErrorCode"] == 0
+
+
 def test_no_shares_are_listed_as_none() -> None:
     dce, _ = client(context=Context((), "FILER"))
     answer = srvs.hNetrShareEnum(dce, 1)
