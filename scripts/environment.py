@@ -62,7 +62,7 @@ def install(extras: list[str]) -> None:
     if all(stamp.exists() and stamp.read_text() == wanted for stamp in done):
         return
     target = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
-    print(f"installing {Path(target).name}", flush=True)
+    print("installing smbdirect" + f" for {', '.join(extras)}" * bool(extras), flush=True)
     subprocess.run([str(VENV / "bin/python"), "-m", "pip", "install", "--quiet", "--editable", target], check=True)
     for stamp in done:
         stamp.write_text(wanted)

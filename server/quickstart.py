@@ -20,7 +20,7 @@ from pathlib import Path
 from .config import Config
 
 PORT, OTHER_PORT = 445, 4455
-NAME = "share"
+NAME = "smb"
 """The user where there is no person's account to name it after: root's quick start without sudo."""
 
 
