@@ -9,6 +9,7 @@ there run, and one that fails twice fails the run: so what has passed once is no
 import argparse
 import queue
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -166,8 +167,9 @@ def run_all(tests: Sequence[str], kind: type[Running], jobs: int, limit: float, 
     outcomes: list[Outcome] = []
     failures: list[BaseException] = []
 
-    def work() -> None:
-        worker = Worker(kind, limit, logs)
+    workers = [Worker(kind, limit, logs) for _ in range(jobs)]
+
+    def work(worker: Worker) -> None:
         try:
             while not failures:
                 outcome = worker.run(waiting.get_nowait())
@@ -177,14 +179,16 @@ def run_all(tests: Sequence[str], kind: type[Running], jobs: int, limit: float, 
             pass
         except BaseException as error:  # ends the run, in the thread that waits for this one
             failures.append(error)
-        finally:
-            worker.close()
 
-    threads = [threading.Thread(target=work) for _ in range(jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in workers]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:  # also when the run is interrupted, no server is left behind
+        for worker in workers:
+            worker.close()
     if failures:
         raise failures[0]
     return sorted(outcomes, key=lambda outcome: tests.index(outcome.test))
@@ -251,6 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     print(f"smbtorture {version()}, {len(tests)} tests against {options.server}, {options.jobs} at once", flush=True)
     begun = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         outcomes = run_all(tests, kind, options.jobs, options.limit, logs)
         if options.held:
