@@ -141,7 +141,7 @@ class Inode:
             gid=status.st_gid,
             links=status.st_nlink if plain else 1,
             size=status.st_size if plain else 0,
-            allocation=status.st_blocks * 512 if plain else 0,
+            allocation=self.allocation() if plain else 0,
             created=self.created(descriptor),
             accessed=status.st_atime_ns // 100 + attributes.EPOCH,
             modified=status.st_mtime_ns // 100 + attributes.EPOCH,
@@ -150,6 +150,12 @@ class Inode:
             ea_size=self.ea_size(),
             reparse_tag=self.reparse_tag() if flags & attributes.REPARSE_POINT else 0,
         )
+
+    def allocation(self) -> int:
+        """Bytes that the data takes. The one block that ext4 adds for xattrs is no room for an empty file's data."""
+        status = self.status
+        size = status.st_blocks * 512
+        return 0 if not status.st_size and self.xattrs and size <= status.st_blksize else size
 
     def ea_size(self) -> int:
         """Bytes that the EAs take as FILE_FULL_EA_INFORMATION without their paddings, 0 where there are none."""

@@ -160,7 +160,7 @@ class MemoryStore(Store):
         return self.directory(path[:-1], path[-1]).node.children.get(names.fold(path[-1]))
 
     def directory(self, path: Path, last: str) -> Link:
-        """The directory `path`, where something called `last` is wanted; raises OBJECT_PATH_NOT_FOUND, STOPPED_ON_SYMLINK."""
+        """The directory `path`, where `last` is wanted; raises OBJECT_PATH_NOT_FOUND, STOPPED_ON_SYMLINK."""
         here = self.root
         for index, name in enumerate(path):
             names.check(name)

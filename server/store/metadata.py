@@ -100,7 +100,7 @@ class Metadata(File):
         found = Inode.of(self._descriptor)
         if found.kind not in (Kind.FILE, Kind.DIRECTORY):
             return []
-        unnamed = [Stream("", found.status.st_size, found.status.st_blocks * 512)] if found.kind is Kind.FILE else []
+        unnamed = [Stream("", found.status.st_size, found.allocation())] if found.kind is Kind.FILE else []
         with as_service(), self._store.streams.lock(self._descriptor):
             return unnamed + self._store.streams.all(self._descriptor)
 

@@ -1,11 +1,11 @@
 """Security descriptors as Samba's acl_xattr and ksmbd keep them: the extended attribute NTACL.
 
 Its value is NDR: a version, and for version 4 the kind of hash, a hash, the word "posix_acl", the time, a hash over
-what the Unix side granted when it was written (owner, group, mode, POSIX ACLs), and the self-relative descriptor.
-Versions 1 to 4 are read. A descriptor of version 4 whose Unix side has changed since (chmod, chown) is stale and
-not used. ksmbd hashes the POSIX ACLs that are there, Samba also the three entries that a mode stands for: either
-is taken. Written is version 4 with ksmbd's hash, which ksmbd insists on, and with the kind of hash "none", with
-which Samba takes the descriptor without one.
+what the Unix side granted when it was written (owner, group, mode, POSIX ACLs), and the descriptor, whose offsets
+are counted from the start of the whole value. Versions 1 to 4 are read. A descriptor of version 4 whose Unix side
+has changed since (chmod, chown) is stale and not used. ksmbd hashes the POSIX ACLs that are there, Samba also the
+three entries that a mode stands for: either is taken. Written is version 4 with ksmbd's hash, which ksmbd insists
+on, and with the kind of hash "none", with which Samba takes the descriptor without one.
 
 It lies in `security.NTACL`, where only a process with CAP_SYS_ADMIN may write it; without that, in `user.NTACL`.
 """
@@ -23,9 +23,9 @@ from smbdirect.wire import Malformed
 NAMES = ("security.NTACL", "user.NTACL")
 
 _HEAD = struct.Struct("<HHI")
-_V2 = struct.Struct("<I16s")
-_V3 = struct.Struct("<IH64s")
 _V4 = struct.Struct("<IH64s10sQ64s")
+_BEFORE_CHECKS = {1: _HEAD.size, 2: _HEAD.size + 4 + 16, 3: _HEAD.size + 4 + 2 + 64 + 2}
+"""Where the descriptor begins in the versions that tell nothing of the Unix side: 2 and 3 have a hash before it."""
 _DESCRIPTION = b"posix_acl\0"
 _REFERENCE = 0x00020000
 _HASH_NONE = 0
@@ -61,20 +61,14 @@ def unpack(value: bytes, unix: Unix) -> bytes | None:
     """The descriptor in a stored value, or None where it is stale or cannot be understood."""
     try:
         version, _, _ = _HEAD.unpack_from(value)
-        at = _HEAD.size
-        if version == 1:
-            return _checked(value[at:])
-        if version == 2:
-            return _checked(value[at + _V2.size :])
-        if version == 3:
-            return _checked(value[at + _V3.size + (-(at + _V3.size)) % 4 :])
+        if version in _BEFORE_CHECKS:
+            return _cut_out(value, _BEFORE_CHECKS[version])
         if version != 4:
             return None
-        *_, posix_hash = _V4.unpack_from(value, at)
-        descriptor = _checked(value[at + _V4.size :])
+        *_, posix_hash = _V4.unpack_from(value, _HEAD.size)
     except struct.error:
         return None
-    return descriptor if posix_hash in _hashes(unix) else None
+    return _cut_out(value, _HEAD.size + _V4.size) if posix_hash in _hashes(unix) else None
 
 
 def pack(descriptor: bytes, time: int, unix: Unix) -> bytes:
@@ -82,7 +76,8 @@ def pack(descriptor: bytes, time: int, unix: Unix) -> bytes:
     theirs = hashlib.sha256(descriptor).digest()
     posix_hash = _hashes(unix)[0]
     head = _HEAD.pack(4, 4, _REFERENCE)
-    return head + _V4.pack(_REFERENCE + 4, _HASH_NONE, theirs, _DESCRIPTION, time, posix_hash) + descriptor
+    head += _V4.pack(_REFERENCE + 4, _HASH_NONE, theirs, _DESCRIPTION, time, posix_hash)
+    return head + _moved(descriptor, len(head))
 
 
 def read(status: os.stat_result, path: str, xattrs: list[str]) -> bytes | None:
@@ -107,12 +102,22 @@ def write(value: bytes, path: str) -> None:
         os.setxattr(path, NAMES[1], value)
 
 
+_OFFSETS = struct.Struct("<4x4I")
+
+
+def _moved(descriptor: bytes, distance: int) -> bytes:
+    """`descriptor` with `distance` added to each of its offsets that is not 0 (owner, group, SACL, DACL)."""
+    offsets = [(offset + distance) & 0xFFFFFFFF if offset else 0 for offset in _OFFSETS.unpack_from(descriptor)]
+    return descriptor[:4] + struct.pack("<4I", *offsets) + descriptor[_OFFSETS.size :]
+
+
 @lru_cache(1024)
-def _checked(descriptor: bytes) -> bytes | None:
-    """`descriptor` where it can be parsed."""
+def _cut_out(value: bytes, start: int) -> bytes | None:
+    """The descriptor that begins at `start` of a value, where it can be parsed."""
     try:
+        descriptor = _moved(value[start:], -start)
         acl.parse(descriptor)
-    except Malformed:
+    except (Malformed, struct.error):
         return None
     return descriptor
 
