@@ -182,7 +182,11 @@ class Client:
         ended: Exception = Lost("the server closed the connection")
         try:
             while (message := await self.connection.receive()) is not None:
-                self._take(message)
+                try:
+                    self._take(message)
+                except BaseException:
+                    message.release()
+                    raise
         except asyncio.CancelledError:
             ended = Lost("the client was closed")
             raise
@@ -225,8 +229,8 @@ class Client:
             call.async_id = header.async_or_ids
             call.interim.set()
             return
-        del self._calls[header.message_id]
         _check(call, answer)
+        del self._calls[header.message_id]
         if call.answered.done():  # its waiter was cancelled
             answer.release()
         else:
