@@ -182,7 +182,7 @@ def _rest(pattern: str, states: set[int], empty: str) -> set[int]:
     """`states`, and those reached from them where tokens in `empty` match nothing."""
     closed = set(states)
     for state in states:
-        while state < len(pattern) and pattern[state] in empty:
+        while state < len(pattern) and pattern[state] in empty and state + 1 not in closed:
             state += 1
             closed.add(state)
     return closed

@@ -15,7 +15,7 @@ from server.security import access, descriptors
 
 from ..status import NT, Status
 from . import acls, attributes, data, eas, inode, names
-from .base import Identity, Kind, Make, Wanted
+from .base import Identity, Kind, Make, New, Wanted
 from .inode import Inode
 from .namecache import Change
 from .options import Options
@@ -127,9 +127,10 @@ def make(resolver: Resolver, options: Options, who: Identity, wanted: Wanted, pl
         descriptor = (_make_directory if directory else _make_file)(place, options)
         change.made(place.name)
         try:
+            _furnish(descriptor, options, wanted, acl)
             if options.inherit_owner:
                 _give_to_owner(descriptor, place.directory)
-            return _furnish(descriptor, options, wanted, acl, above)
+            return _made(descriptor, directory, above)
         except BaseException:
             os.close(descriptor)
             _unmake(place, directory, change)
@@ -158,20 +159,32 @@ def _unmake(place: Place, directory: bool, change: Change) -> None:
         change.removed(place.name)
 
 
-def _furnish(descriptor: int, options: Options, wanted: Wanted, acl: bytes | None, above: bytes) -> Opened:
+def _furnish(descriptor: int, options: Options, wanted: Wanted, acl: bytes | None) -> None:
     """Give a new file its attributes, ACL, EAs and room."""
-    status = os.fstat(descriptor)
-    directory = stat.S_ISDIR(status.st_mode)
-    path = inode.proc(descriptor)
-    flags = wanted.new.attributes & attributes.SETTABLE | (0 if directory else attributes.ARCHIVE)
-    if options.store_dos_attributes:
-        inode.store_attributes(path, flags, attributes.filetime(status.st_mtime_ns))
+    new = wanted.new
+    try:
+        _keep(descriptor, options, new)
+    except PermissionError:  # a mode without write permission keeps even its owner from setting xattrs
+        with as_service():
+            _keep(descriptor, options, new)
     acls.store_inherited(descriptor, acl)
-    eas.write(path, wanted.new.eas)
-    if wanted.new.allocation and not directory:
-        data.set_allocation(descriptor, wanted.new.allocation)
-    if wanted.new.reparse is not None:
-        os.setxattr(path, inode.REPARSE, wanted.new.reparse)
+    if new.allocation and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        data.set_allocation(descriptor, new.allocation)
+
+
+def _keep(descriptor: int, options: Options, new: New) -> None:
+    status = os.fstat(descriptor)
+    path = inode.proc(descriptor)
+    archive = 0 if stat.S_ISDIR(status.st_mode) else attributes.ARCHIVE
+    if options.store_dos_attributes:
+        made = attributes.filetime(status.st_mtime_ns)
+        inode.store_attributes(path, new.attributes & attributes.SETTABLE | archive, made)
+    eas.write(path, new.eas)
+    if new.reparse is not None:
+        os.setxattr(path, inode.REPARSE, new.reparse)
+
+
+def _made(descriptor: int, directory: bool, above: bytes) -> Opened:
     found = Inode.of(descriptor)
     return Opened(
         descriptor,

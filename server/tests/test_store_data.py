@@ -7,6 +7,7 @@ import pytest
 
 from server.status import NT
 from server.store.base import File, Make, New, Store
+from smbdirect.wire import Buffer
 
 from .stores import ALICE, MAKERS, READ, content, made, made_directory, opened, refused, scenario
 
@@ -26,7 +27,7 @@ def stream(request: pytest.FixtureRequest) -> str:
 @scenario
 async def test_parts_are_written_in_order_and_read_back(store: Store, stream: str) -> None:
     file = await made(store, "a", stream=stream)
-    parts = [b"abc", bytearray(b""), memoryview(b"defg")]
+    parts: list[Buffer] = [b"abc", bytearray(b""), memoryview(b"defg")]
     assert await file.write(parts, 2, True) == 7
     assert await content(file) == b"\0\0abcdefg"
     await file.write([b"XY"], 3, False)

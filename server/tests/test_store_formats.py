@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 from pathlib import Path as Directory
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -89,7 +90,7 @@ def test_a_descriptor_is_laid_out_as_ksmbd_reads_it() -> None:
 
 
 @pytest.mark.parametrize("change", [{"uid": 1}, {"gid": 1}, {"mode": 0o100700}, {"access": b"\2\0\0\0" + bytes(8)}])
-def test_a_descriptor_is_stale_once_the_unix_side_has_changed(change: dict[str, int]) -> None:
+def test_a_descriptor_is_stale_once_the_unix_side_has_changed(change: dict[str, Any]) -> None:
     value = ntacl.pack(SECURITY, YEAR_2001, UNIX)
     assert ntacl.unpack(value, UNIX._replace(**change)) is None
 

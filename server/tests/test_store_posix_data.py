@@ -1,0 +1,263 @@
+"""`PosixStore` alone: streams beyond an xattr, holes, sizes that are only promised, reads from the cache."""
+
+import asyncio
+import errno
+import os
+import stat
+from pathlib import Path as Directory
+
+import pytest
+
+from server.status import NT
+from server.store import data, syscalls
+from server.store.base import Ea, Make, New
+from server.store.posix import PosixStore
+from server.store.streams import HIDDEN
+
+from .stores import (
+    ALICE,
+    BOB,
+    NEEDS_ROOT,
+    READ,
+    ROOT,
+    WRITE,
+    content,
+    made,
+    names,
+    opened,
+    posix_store,
+    refused,
+    scenario,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Directory) -> PosixStore:
+    (tmp_path / "share").mkdir()
+    return posix_store(tmp_path / "share")
+
+
+@pytest.fixture
+def root(store: PosixStore, tmp_path: Directory) -> Directory:
+    return tmp_path / "share"
+
+
+# -- streams beyond an xattr ------------------------------------------------------------------------------------
+
+
+@scenario
+async def test_a_stream_of_any_size_is_kept_whole_and_goes_with_its_file(store: PosixStore, root: Directory) -> None:
+    payload = bytes(range(256)) * 1000
+    stream = await made(store, "a", stream="Big", data=b"small")
+    await stream.write([payload], 3, True)
+    assert await content(stream) == b"sma" + payload
+    (kept,) = os.listdir(root / HIDDEN)
+    if ROOT:
+        assert (root / HIDDEN / kept).stat().st_uid == ALICE.uid
+        assert stat.S_IMODE((root / HIDDEN).stat().st_mode) == 0o700
+    base = (await opened(store, "a")).file
+    assert [(each.name, each.size) for each in await base.streams()] == [("", 0), ("Big", 3 + len(payload))]
+    await stream.rename_stream("Other", False)
+    await stream.set_size(70_000)
+    await stream.zero(0, 4)
+    assert await content(stream) == (bytes(4) + (b"sma" + payload)[4:70_000])
+    assert await names(store) == {"a"}
+    with refused(NT.OBJECT_NAME_INVALID):
+        await opened(store, HIDDEN)
+    await stream.close()
+    await base.unlink()
+    assert os.listdir(root / HIDDEN) == []
+    await base.close()
+
+
+@scenario
+async def test_a_big_stream_goes_when_it_is_removed_or_its_file_replaced(store: PosixStore, root: Directory) -> None:
+    for name in ("a", "b"):
+        stream = await made(store, name, stream="big", data=b"x" * 100_000)
+        await stream.close()
+    assert len(os.listdir(root / HIDDEN)) == 2
+    stream = (await opened(store, "a", stream="big")).file
+    await stream.unlink()
+    assert len(os.listdir(root / HIDDEN)) == 1
+    base = (await opened(store, "a")).file
+    await base.rename(("B",), True)
+    assert os.listdir(root / HIDDEN) == []
+    await (await made(store, "b", stream="big", data=b"x" * 100_000)).close()
+    await base.overwrite(New(), True)
+    assert os.listdir(root / HIDDEN) == []
+    for each in (stream, base):
+        await each.close()
+
+
+@NEEDS_ROOT
+@scenario
+async def test_a_stream_is_as_open_as_its_file(store: PosixStore, root: Directory) -> None:
+    await (await made(store, "a", stream="s", data=b"x")).close()
+    (root / "a").chmod(0o644)
+    await (await opened(store, "a", stream="s", access=READ, who=BOB)).file.close()
+    with refused(NT.ACCESS_DENIED):
+        await opened(store, "a", stream="s", access=WRITE, who=BOB)
+    with refused(NT.ACCESS_DENIED):
+        await opened(store, "a", stream="t", make=Make.IF_ABSENT, who=BOB)
+    (root / "a").chmod(0o600)
+    with refused(NT.ACCESS_DENIED):
+        await opened(store, "a", stream="s", access=READ, who=BOB)
+
+
+@scenario
+async def test_clients_cannot_reach_the_stores_own_xattrs(store: PosixStore, root: Directory) -> None:
+    file = await made(store, "a", stream="s")
+    for name in (b"DOSATTRIB", b"NTACL", b"DosStream.x:$DATA", b"smbdirect.stream.x", b"smbdirect.REPARSE"):
+        with refused(NT.ACCESS_DENIED):
+            await file.set_eas([Ea(name, b"x")])
+    assert await file.eas() == []
+    await file.close()
+
+
+# -- data -------------------------------------------------------------------------------------------------------
+
+
+@scenario
+async def test_a_half_cached_file_is_read_whole(store: PosixStore, root: Directory) -> None:
+    """RWF_NOWAIT answers short where the rest is not cached: that is not the end of the file."""
+    size = 1 << 20
+    file = await made(store, "a", data=os.urandom(size))
+    await file.flush()
+    whole = await content(file)
+    descriptor = os.open(root / "a", os.O_RDONLY)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+    os.pread(descriptor, 16384, 0)
+    os.close(descriptor)
+    buffer = bytearray(size)
+    count = file.read_nowait(memoryview(buffer), 0)
+    assert count in (None, size)
+    assert await file.read_into(memoryview(buffer), 0) == size
+    assert bytes(buffer) == whole
+    assert file.read_nowait(memoryview(buffer), 0) == size
+    assert file.read_nowait(memoryview(buffer), size - 10) == 10
+    await file.close()
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no tmpfs to try")
+def test_in_memory_file_systems_are_read_at_once(tmp_path: Directory) -> None:
+    shared = Directory("/dev/shm") / f"store-{os.getpid()}"
+    shared.mkdir()
+    try:
+
+        async def whole() -> None:
+            store = posix_store(shared)
+            file = await made(store, "a", data=b"x" * 10)
+            buffer = memoryview(bytearray(10))
+            file.read_nowait(buffer, 0)  # the first may learn that RWF_NOWAIT is not known
+            assert file.read_nowait(buffer, 0) == 10
+            await file.unlink()
+            await file.close()
+            await store.close()
+
+        asyncio.run(whole())
+    finally:
+        shared.rmdir()
+
+
+@scenario
+async def test_holes_are_made_where_the_file_is_sparse(store: PosixStore, root: Directory) -> None:
+    file = await made(store, "a", data=b"x" * (1 << 20))
+    await file.set_sparse(True)
+    await file.zero(65536, 1 << 19)
+    assert await file.allocated(0, 1 << 20) == [(0, 65536), (65536 + (1 << 19), (1 << 19) - 65536)]
+    assert await file.allocated(65536, 4096) == []
+    await file.close()
+
+
+@scenario
+async def test_growing_writes_nothing(store: PosixStore, root: Directory) -> None:
+    file = await made(store, "a")
+    await file.set_size(1 << 40)
+    found = await file.stat()
+    assert (found.size, found.allocation < 1 << 20) == (1 << 40, True)
+    assert await file.allocated(0, 1 << 40) == []
+    await file.close()
+
+
+def test_without_holes_a_size_is_promised(tmp_path: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def whole() -> None:
+        store = posix_store(tmp_path)
+        monkeypatch.setattr(store.volumes, "sparse", lambda device: False)
+        file = await made(store, "a", data=b"abc")
+        other = (await opened(store, "a")).file
+        await file.set_size(1000)
+        assert (tmp_path / "a").stat().st_size == 3
+        assert (await other.stat()).size == 1000
+        assert await content(other) == b"abc" + bytes(997)
+        assert other.read_nowait(memoryview(bytearray(10)), 0) is None
+        assert await other.read_into(memoryview(bytearray(10)), 1000) == 0
+        await file.write([b"x" * 500], 3, False)
+        await file.close()
+        assert (tmp_path / "a").stat().st_size == 503
+        await other.close()
+        assert (tmp_path / "a").stat().st_size == 1000
+        file = (await opened(store, "a")).file
+        await file.set_size(2000)
+        await file.set_size(10)
+        await file.close()
+        assert (tmp_path / "a").stat().st_size == 10
+        await store.close()
+
+    asyncio.run(whole())
+
+
+def test_many_parts_and_short_writes_are_written_whole(tmp_path: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pwritev
+    monkeypatch.setattr(os, "pwritev", lambda fd, parts, offset: real(fd, [parts[0][:3]], offset))
+    descriptor = os.open(tmp_path / "a", os.O_RDWR | os.O_CREAT)
+    parts = [b"%04d" % number for number in range(1500)]
+    assert data.write(descriptor, parts, 0, False) == 6000
+    assert (tmp_path / "a").read_bytes() == b"".join(parts)
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize(("source_offset", "offset"), [(0, 1000), (1000, 0), (0, 0)])
+def test_a_copy_by_hand_reads_nothing_it_has_written(
+    tmp_path: Directory, monkeypatch: pytest.MonkeyPatch, source_offset: int, offset: int
+) -> None:
+    def refuse(*arguments: object) -> int:
+        raise OSError(errno.EXDEV, "across file systems")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    monkeypatch.setattr(data, "_COPY", 100)
+    before = os.urandom(5000)
+    (tmp_path / "a").write_bytes(before)
+    descriptor = os.open(tmp_path / "a", os.O_RDWR)
+    assert data.copy(descriptor, descriptor, source_offset, offset, 3000) == 3000
+    os.close(descriptor)
+    after = (tmp_path / "a").read_bytes()
+    assert after[offset : offset + 3000] == before[source_offset : source_offset + 3000]
+
+
+@scenario
+async def test_a_clone_that_the_file_system_cannot_make_is_a_copy(store: PosixStore, root: Directory) -> None:
+    payload = os.urandom(300_000)
+    source, target = await made(store, "a", data=payload), await made(store, "b")
+    await target.clone_from(source, 4096, 0, 262_144)
+    assert await content(target) == payload[4096 : 4096 + 262_144]
+    for each in (source, target):
+        await each.close()
+
+
+def test_a_rename_of_file_systems_without_noreplace_still_replaces_nothing(
+    store: PosixStore, root: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EINVAL, "flags")
+
+    monkeypatch.setattr(syscalls, "rename_no_replace", refuse)
+
+    async def whole() -> None:
+        file = await made(store, "a")
+        await file.rename(("b",), False)
+        assert await names(store) == {"b"}
+        await file.close()
+        await store.close()
+
+    asyncio.run(whole())
