@@ -93,6 +93,3 @@ class Rename:
     def pack(self) -> bytes:
         raw = utf16(self.name)
         return (_Rename(self.flags, 0, self.root, len(raw)).pack() + raw).ljust(24, b"\0")  # as Windows demands
-
-
-Link = Rename
