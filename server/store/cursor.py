@@ -5,6 +5,7 @@ much as one of ten. What is made or removed during the walk may or may not be se
 """
 
 import os
+import threading
 from collections.abc import Iterator
 
 from . import inode, names
@@ -31,6 +32,8 @@ class PosixCursor(Cursor):
         self._readable = -1
         self._entries: Iterator[os.DirEntry[str]] | None = None
         self._ended = False
+        self._lock = threading.Lock()
+        """One batch at a time: a client may ask for two, or close, at once."""
 
     async def next(self, most: int) -> list[Entry]:
         found: list[Entry] = []
@@ -43,6 +46,10 @@ class PosixCursor(Cursor):
         await self._threads.run(self._who, self._close)
 
     def _close(self) -> None:
+        with self._lock:
+            self._let_go()
+
+    def _let_go(self) -> None:
         if self._entries is not None:
             self._entries.close()  # type: ignore[attr-defined]  # os.scandir's iterator has it
             self._entries = None
@@ -53,6 +60,10 @@ class PosixCursor(Cursor):
 
     def _batch(self, most: int) -> list[Entry]:
         """In a thread: up to `most` entries; perhaps none before the end, where few names match."""
+        with self._lock:
+            return [] if self._directory < 0 else self._read(most)
+
+    def _read(self, most: int) -> list[Entry]:
         found: list[Entry] = []
         if self._entries is None:
             self._readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._directory)

@@ -2,9 +2,10 @@
 cache can answer and the path, which the kernel knows without a disk.
 """
 
+import errno
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from smbdirect.wire import Buffer
 
@@ -19,7 +20,9 @@ from .opening import Opened
 if TYPE_CHECKING:
     from .posix import PosixStore
 
+T = TypeVar("T")
 _COPY = 1 << 20
+_LARGEST_OFFSET = (1 << 63) - 1
 
 
 class PosixFile(Metadata):
@@ -45,21 +48,24 @@ class PosixFile(Metadata):
         return self.key.device, self.key.inode
 
     def path(self) -> Path:
+        if self._closing:
+            raise Status(NT.FILE_CLOSED, "closed")
         return naming.where(self._store.resolver, self._descriptor)
 
     # -- data -----------------------------------------------------------------------------------------------
     def read_nowait(self, into: memoryview, offset: int) -> int | None:
         device = self.key.device
         flags = self._store.volumes.read_flags(device)
-        if flags is None or not self._readable:
+        if flags is None or not self._readable or offset > _LARGEST_OFFSET:
             return None
         try:
             count = os.preadv(self._descriptor, [into], offset, flags)
         except BlockingIOError:
             return None
-        except OSError:
-            self._store.volumes.no_nowait(device)  # if it was something else, the thread will say so
-            return None
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                self._store.volumes.no_nowait(device)
+            return None  # whatever it is, the thread will say so
         if count == len(into):
             return count
         if self._promised or offset + count < os.fstat(self._descriptor).st_size:
@@ -67,7 +73,7 @@ class PosixFile(Metadata):
         return count
 
     async def read_into(self, into: memoryview, offset: int) -> int:
-        return await self._threads.run(None, self._read, self._for_reading(), into, offset)
+        return await self._hop(None, self._read, self._for_reading(), into, offset)
 
     def _read(self, descriptor: int, into: memoryview, offset: int) -> int:
         count = data.read(descriptor, into, offset)
@@ -79,40 +85,44 @@ class PosixFile(Metadata):
         return count
 
     async def write(self, parts: Sequence[Buffer], offset: int, through: bool) -> int:
-        return await self._threads.run(self.who, data.write, self._for_writing(), parts, offset, through)
+        return await self._hop(self.who, data.write, self._for_writing(), parts, offset, through)
 
     async def flush(self) -> None:
-        await self._threads.run(self.who, self._flush)
+        await self._hop(self.who, self._flush)
 
     async def set_size(self, size: int) -> None:
-        await self._threads.run(self.who, self._set_size, size)
+        await self._hop(self.who, self._set_size, size)
 
     async def set_allocation(self, size: int) -> None:
-        await self._threads.run(self.who, data.set_allocation, self._for_writing(), size)
+        await self._hop(self.who, data.set_allocation, self._for_writing(), size)
 
     async def zero(self, offset: int, length: int) -> None:
-        await self._threads.run(self.who, self._zero, offset, length)
+        await self._hop(self.who, self._zero, offset, length)
 
     async def allocated(self, offset: int, length: int) -> list[tuple[int, int]]:
-        return await self._threads.run(self.who, data.allocated, self._for_reading(), offset, length)
+        return await self._hop(self.who, data.allocated, self._for_reading(), offset, length)
 
     async def trim(self, ranges: Sequence[tuple[int, int]]) -> None:
-        await self._threads.run(self.who, data.trim, self._for_writing(), ranges)
+        await self._hop(self.who, data.trim, self._for_writing(), ranges)
 
     async def copy_from(self, source: File, source_offset: int, offset: int, length: int) -> int:
-        if type(source) is PosixFile:
-            return await self._threads.run(
-                self.who, data.copy, source._for_reading(), self._for_writing(), source_offset, offset, length
-            )
-        return await copy_by_hand(source, self, source_offset, offset, length)
+        if type(source) is not PosixFile:
+            return await copy_by_hand(source, self, source_offset, offset, length)
+        return await self._with(source, data.copy, source_offset, offset, length)
 
     async def clone_from(self, source: File, source_offset: int, offset: int, length: int) -> None:
-        if type(source) is PosixFile:
-            await self._threads.run(
-                self.who, data.clone, source._for_reading(), self._for_writing(), source_offset, offset, length
-            )
-        else:
+        if type(source) is not PosixFile:
             await copy_by_hand(source, self, source_offset, offset, length)
+        else:
+            await self._with(source, data.clone, source_offset, offset, length)
+
+    async def _with(self, source: "PosixFile", function: Callable[..., T], *numbers: int) -> T:
+        """A call on both descriptors."""
+        source.hold()
+        try:
+            return await self._hop(self.who, function, source._for_reading(), self._for_writing(), *numbers)
+        finally:
+            source.let_go()
 
     def _for_reading(self) -> int:
         if not self._readable:
@@ -155,7 +165,7 @@ class PosixFile(Metadata):
     # -- names ----------------------------------------------------------------------------------------------
     async def rename(self, target: Path, replace: bool) -> None:
         store = self._store
-        await self._threads.run(
+        await self._hop(
             self.who,
             lambda: naming.rename(store.resolver, store.streams, self.who, self._descriptor, target, replace),
         )
@@ -164,16 +174,16 @@ class PosixFile(Metadata):
         if self.kind is Kind.DIRECTORY:
             raise Status(NT.FILE_IS_A_DIRECTORY, "a directory has one name")
         store = self._store
-        await self._threads.run(
+        await self._hop(
             self.who,
             lambda: naming.link(store.resolver, store.streams, self.who, self._descriptor, target, replace),
         )
 
     async def unlink(self) -> None:
-        await self._threads.run(self.who, naming.unlink, self._store.resolver, self._store.streams, self._descriptor)
+        await self._hop(self.who, naming.unlink, self._store.resolver, self._store.streams, self._descriptor)
 
     async def is_empty(self) -> bool:
-        return await self._threads.run(self.who, self._is_empty)
+        return await self._hop(self.who, self._is_empty)
 
     def _is_empty(self) -> bool:
         readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._descriptor)
@@ -185,13 +195,14 @@ class PosixFile(Metadata):
 
     def entries(self, pattern: str, stats: bool) -> Cursor:
         store = self._store
+        if self._closing:
+            raise Status(NT.FILE_CLOSED, "closed")
         return PosixCursor(store.threads, self.who, self._descriptor, pattern, stats, store.options.hide_dot_files)
 
     def abandon(self) -> None:
-        """Close in the calling thread."""
+        """Close in the calling thread, with no call under way."""
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor < 0:
-            return
+        self._readable = self._writable = False
         try:
             left = self._store.promises.closed(self._inode) if self._promised else None
             if left is not None and left > os.fstat(descriptor).st_size:
@@ -200,10 +211,15 @@ class PosixFile(Metadata):
             os.close(descriptor)
 
     async def close(self) -> None:
-        if self._writable or self._promised:  # the last close may write
-            await self._threads.run(self.who, self.abandon)
-        else:
-            self.abandon()
+        if self._closing:
+            return
+        try:
+            await self._finish()
+        finally:
+            if self._writable or self._promised:  # the last close may write
+                await self._threads.run(self.who, self.abandon)
+            else:
+                self.abandon()
 
 
 async def copy_by_hand(source: File, target: File, source_offset: int, offset: int, length: int) -> int:

@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING
 
 from ..status import NT, Status
 from . import acls, attributes, basic, data, eas, inode, links
-from .base import Ea, File, Kind, New, Stat, Stream
+from .base import Ea, Kind, New, Stat, Stream
 from .basic import Basic
+from .held import Held
 from .inode import Inode
-from .threads import IdentityThreads, as_service
+from .threads import as_service
 
 if TYPE_CHECKING:
     from .posix import PosixStore
 
 
-class Metadata(File):
+class Metadata(Held):
     """Methods of `PosixFile`, each one hop into an identity thread."""
 
     _store: "PosixStore"
     _descriptor: int
     _readable: bool
     _writable: bool
-    _threads: IdentityThreads
 
     async def stat(self) -> Stat:
-        return await self._threads.run(self.who, self._stat)
+        return await self._hop(self.who, self._stat)
 
     def _stat(self) -> Stat:
         return self._store.stat_of(Inode.of(self._descriptor), self._descriptor)
@@ -41,13 +41,13 @@ class Metadata(File):
         # Linux alone says when an inode changed: `changed` cannot be set.
         wanted = Basic(created, accessed, modified, attributes)
         if any(value is not None for value in wanted):
-            await self._threads.run(self.who, basic.write, self._descriptor, self.who.uid, wanted)
+            await self._hop(self.who, basic.write, self._descriptor, self.who.uid, wanted)
 
     async def set_sparse(self, sparse: bool) -> None:
-        await self._threads.run(self.who, basic.sparse, self._descriptor, self.who.uid, sparse)
+        await self._hop(self.who, basic.sparse, self._descriptor, self.who.uid, sparse)
 
     async def overwrite(self, new: New, supersede: bool) -> Stat:
-        return await self._threads.run(self.who, self._overwrite, new, supersede)
+        return await self._hop(self.who, self._overwrite, new, supersede)
 
     def _overwrite(self, new: New, supersede: bool) -> Stat:
         if self.kind is not Kind.FILE:
@@ -76,25 +76,25 @@ class Metadata(File):
 
     # -- security -------------------------------------------------------------------------------------------
     async def descriptor(self) -> bytes:
-        return await self._threads.run(self.who, self._acl)
+        return await self._hop(self.who, self._acl)
 
     def _acl(self) -> bytes:
         found = Inode.of(self._descriptor)
         return acls.of(found.status, found.path, found.xattrs)
 
     async def set_descriptor(self, descriptor: bytes, parts: int) -> None:
-        await self._threads.run(self.who, acls.change, self._descriptor, self.who, descriptor, parts)
+        await self._hop(self.who, acls.change, self._descriptor, self.who, descriptor, parts)
 
     # -- extended attributes --------------------------------------------------------------------------------
     async def eas(self) -> list[Ea]:
-        return await self._threads.run(self.who, eas.read, inode.proc(self._descriptor))
+        return await self._hop(self.who, eas.read, inode.proc(self._descriptor))
 
     async def set_eas(self, changes: Sequence[Ea]) -> None:
-        await self._threads.run(self.who, eas.write, inode.proc(self._descriptor), changes)
+        await self._hop(self.who, eas.write, inode.proc(self._descriptor), changes)
 
     # -- streams and reparse data ---------------------------------------------------------------------------
     async def streams(self) -> list[Stream]:
-        return await self._threads.run(self.who, self._streams)
+        return await self._hop(self.who, self._streams)
 
     def _streams(self) -> list[Stream]:
         found = Inode.of(self._descriptor)
@@ -108,16 +108,16 @@ class Metadata(File):
         raise Status(NT.INVALID_PARAMETER, "no named stream")
 
     async def reparse(self) -> bytes:
-        return await self._threads.run(self.who, links.read, self._descriptor)
+        return await self._hop(self.who, links.read, self._descriptor)
 
     async def set_reparse(self, data: bytes) -> None:
-        await self._threads.run(self.who, self._set_reparse, data)
+        await self._hop(self.who, self._set_reparse, data)
 
     def _set_reparse(self, buffer: bytes) -> None:
         self._replaced(links.write(self._store.resolver, self._descriptor, buffer))
 
     async def delete_reparse(self, tag: int) -> None:
-        await self._threads.run(self.who, self._delete_reparse, tag)
+        await self._hop(self.who, self._delete_reparse, tag)
 
     def _delete_reparse(self, tag: int) -> None:
         mode = self._store.options.file_mode(False)

@@ -146,15 +146,14 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     nothing at a dot or the end, " a dot or nothing at the end. The states of a set walk the name once, so the time
     is bounded by the product of both lengths, whatever the pattern.
     """
-    if pattern in ("*", "*.*", ""):
+    folded = re.sub(r"\*+", "*", fold(pattern))
+    if folded in ("*", "*.*", ""):  # as DOS wrote "all"
         return lambda name: True
-    folded = fold(pattern)
     if not is_pattern(folded):
         return lambda name: fold(name) == folded
     if folded[0] == "*" and not is_pattern(folded[1:]):
         return lambda name: fold(name).endswith(folded[1:])
-    squeezed = re.sub(r"\*+", "*", folded)
-    return lambda name: _walk(squeezed, fold(name))
+    return lambda name: _walk(folded, fold(name))
 
 
 def match(pattern: str, name: str) -> bool:

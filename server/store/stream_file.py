@@ -47,7 +47,7 @@ class StreamFile(PosixFile):
         return kept
 
     async def _do(self, function: Callable[..., T], *args: object) -> T:
-        return await self._threads.run(None, self._locked, function, *args)
+        return await self._hop(None, self._locked, function, *args)
 
     def _locked(self, function: Callable[..., T], *args: object) -> T:
         with self._store.streams.lock(self._descriptor):

@@ -23,7 +23,7 @@ from .base import Identity
 
 T = TypeVar("T")
 _Credentials = tuple[int, int, tuple[int, ...]]
-_Job = tuple["_Loan", Callable[..., Any], tuple[Any, ...], Identity | None]
+_Job = tuple["Loan", Callable[..., Any], tuple[Any, ...], Identity | None]
 
 
 class _Acting(threading.local):
@@ -51,7 +51,7 @@ def as_service() -> Iterator[None]:
         _become(before)
 
 
-class _Loan(asyncio.Future[Any]):
+class Loan(asyncio.Future[Any]):
     """A call's outcome. It cannot be cancelled: the thread cannot be stopped, and holds the caller's buffers."""
 
     def cancel(self, msg: Any | None = None) -> bool:
@@ -77,7 +77,7 @@ class IdentityThreads:
 
         Where the caller was cancelled meanwhile, `undo` gives back what the call has got.
         """
-        loan = _Loan(loop=asyncio.get_running_loop())
+        loan = Loan(loop=asyncio.get_running_loop())
         self._jobs.put((loan, function, args, who))
         try:
             result: T = await loan
@@ -87,6 +87,8 @@ class IdentityThreads:
             raise
         except OSError as error:
             raise from_os_error(error) from error
+        except OverflowError as error:  # an offset or size that the system's types do not hold
+            raise Status(NT.INVALID_PARAMETER, str(error)) from error
         return result
 
     def close(self) -> None:
@@ -136,7 +138,7 @@ def _become(wanted: _Credentials) -> None:
     _acting.credentials = wanted
 
 
-def _end(loan: _Loan, result: Any, problem: BaseException | None) -> None:
+def _end(loan: Loan, result: Any, problem: BaseException | None) -> None:
     if problem is None:
         loan.set_result(result)
     else:

@@ -4,13 +4,15 @@ import asyncio
 import errno
 import os
 import stat
+import threading
 from pathlib import Path as Directory
 
 import pytest
 
-from server.status import NT
+from server.status import NT, Status
 from server.store import data, syscalls
 from server.store.base import Ea, Make, New
+from server.store.file import PosixFile
 from server.store.posix import PosixStore
 from server.store.streams import HIDDEN
 
@@ -261,3 +263,83 @@ def test_a_rename_of_file_systems_without_noreplace_still_replaces_nothing(
         await store.close()
 
     asyncio.run(whole())
+
+
+# -- closing ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+@scenario
+async def test_a_close_waits_for_the_calls_under_way(store: PosixStore, root: Directory, cancelled: bool) -> None:
+    """Else the descriptor's number could be another file's by the time the thread reads."""
+    await (await made(store, "a", data=b"right")).close()
+    file = (await opened(store, "a", access=READ)).file
+    assert isinstance(file, PosixFile)
+    may_read = threading.Event()
+    buffer = memoryview(bytearray(5))
+
+    def read() -> int:
+        may_read.wait(10)
+        return data.read(file._for_reading(), buffer, 0)
+
+    reading = asyncio.create_task(file._hop(None, read))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(file.close())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    if cancelled:
+        closing.cancel()
+    assert not closing.done()
+    with refused(NT.FILE_CLOSED):
+        await file.read_into(buffer, 0)
+    may_read.set()
+    assert await reading == 5
+    assert bytes(buffer) == b"right"
+    await asyncio.wait([closing])
+    assert closing.cancelled() is cancelled
+    assert file._descriptor == -1
+
+
+@scenario
+async def test_a_closed_file_says_so_and_touches_nothing(store: PosixStore, root: Directory) -> None:
+    file = await made(store, "a", data=b"x")
+    directory = (await opened(store, access=READ)).file
+    for each in (file, directory):
+        await each.close()
+        await each.close()
+    assert file.read_nowait(memoryview(bytearray(1)), 0) is None
+    with refused(NT.FILE_CLOSED):
+        file.path()
+    with refused(NT.FILE_CLOSED):
+        directory.entries("*", False)
+    with refused(NT.FILE_CLOSED):
+        await file.stat()
+
+
+@scenario
+async def test_a_directory_is_read_by_one_call_at_a_time(store: PosixStore, root: Directory) -> None:
+    wanted = {f"f{number}" for number in range(300)}
+    for name in wanted:
+        (root / name).touch()
+    directory = (await opened(store, access=READ)).file
+    cursor = directory.entries("*", True)
+    batches = await asyncio.gather(*(cursor.next(20) for _ in range(20)))
+    found = [entry.name for batch in batches for entry in batch]
+    assert sorted(found) == sorted(wanted | {".", ".."})
+    await asyncio.gather(cursor.close(), cursor.next(5), cursor.close())
+    await directory.close()
+
+
+@pytest.mark.parametrize("offset", [(1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+@scenario
+async def test_an_offset_beyond_all_files_is_refused(store: PosixStore, root: Directory, offset: int) -> None:
+    file = await made(store, "a", data=b"x")
+    buffer = memoryview(bytearray(4))
+    assert file.read_nowait(buffer, offset) in (None, 0)
+    for attempt in (file.write([b"xy"], offset, False), file.set_size(offset), file.zero(offset, 5)):
+        try:
+            await attempt
+        except Status as status:
+            assert status.code in (NT.INVALID_PARAMETER, NT.DISK_FULL)  # noqa: PT017
+    assert (await file.stat()).size == 1
+    await file.close()
