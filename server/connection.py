@@ -105,17 +105,18 @@ class ServerConnection:
         if packet[:4] == SMB1_ID:
             packet = self.server.multi_protocol(packet)
         works = self._works(packet, answers)
-        for work in works:
-            try:
-                await dispatch(work)
-            finally:
-                self.pending.by_message.pop(work.header.message_id, None)
-                self.pending.by_async.pop(work.async_id, None)
-        if answers.waiting:
-            await self.transport.send(answers.reply())
-        for work in works:  # a work whose answer could not be sent still holds its blocks
-            for block in work.blocks:
-                block.release()
+        try:
+            for work in works:
+                try:
+                    await dispatch(work)
+                finally:
+                    self.pending.by_message.pop(work.header.message_id, None)
+                    self.pending.by_async.pop(work.async_id, None)
+            if answers.waiting:
+                await self.transport.send(answers.reply())
+        finally:  # a work that was not answered still holds its blocks
+            for work in works:
+                work.release()
 
     def _works(self, packet: memoryview, answers: Answers) -> list[Work]:
         """The requests of a message, each admitted to the window; CANCEL is carried out here (3.3.5.16)."""

@@ -138,9 +138,7 @@ async def _respond(work: Work) -> list[Buffer]:
 def _refuse(work: Work, status: Status) -> list[Buffer]:
     log.debug("%s %s: %s", work.connection.transport.peer, COMMANDS[work.header.command % 19], status)
     work.status = status.code
-    for block in work.blocks:
-        block.release()
-    work.blocks.clear()
+    work.release()
     work.places.clear()
     work.payload = None
     if work.header.command == Command.CREATE and work.related is not None:

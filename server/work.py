@@ -74,6 +74,12 @@ class Work:
         self.blocks.append(block)
         return block
 
+    def release(self) -> None:
+        """Give back the blocks that did not go into a reply."""
+        for block in self.blocks:
+            block.release()
+        self.blocks.clear()
+
     async def wait(self, future: "asyncio.Future[None]") -> None:
         """Wait for what another request must do (a lock, a notify): the client gets an interim response first.
 
