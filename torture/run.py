@@ -130,7 +130,7 @@ class Worker:
         """What the test did to the server, in a few words."""
         words = []
         if not server.alive:
-            words.append("server died")
+            words.append(f"server died ({server.process and server.process.returncode})")
         elif timed_out and not greets(server.port):
             words.append("server hangs")
         if "Traceback (most recent call last)" in said:
