@@ -29,25 +29,26 @@ def of_directory(descriptor: int) -> bytes:
     return of(found.status, found.path, found.xattrs)
 
 
-def store(descriptor: int, security: bytes) -> None:
+def store(descriptor: int, security: bytes, like_ksmbd: bool) -> None:
     """Keep `security` with an open file."""
     found = Inode.bare(descriptor)
     now = attributes.filetime(time.time_ns())
-    ntacl.write(ntacl.pack(security, now, ntacl.Unix.of(found.status, found.path, found.xattrs)), found.path)
+    unix = ntacl.Unix.of(found.status, found.path, found.xattrs)
+    ntacl.write(ntacl.pack(security, now, unix, like_ksmbd), found.path)
 
 
-def store_inherited(descriptor: int, security: bytes | None) -> None:
+def store_inherited(descriptor: int, security: bytes | None, like_ksmbd: bool) -> None:
     """Keep what a new file inherits, where the file system can: where it cannot, the mode stands."""
     if security is None:
         return
     try:
-        store(descriptor, security)
+        store(descriptor, security, like_ksmbd)
     except OSError as error:
         if error.errno != errno.ENOTSUP:
             raise
 
 
-def change(descriptor: int, who: Identity, given: bytes, parts: int) -> None:
+def change(descriptor: int, who: Identity, given: bytes, parts: int, like_ksmbd: bool) -> None:
     """Replace `parts` of an open file's descriptor, and its Unix owner and group where they name others.
 
     The command core has judged WRITE_DAC, WRITE_OWNER and the new owner; so where the system lets only root give a
@@ -58,7 +59,7 @@ def change(descriptor: int, who: Identity, given: bytes, parts: int) -> None:
     if (uid, gid) != (found.status.st_uid, found.status.st_gid):
         with as_service():
             os.chown(found.path, uid, gid)
-    store(descriptor, merged)
+    store(descriptor, merged, like_ksmbd)
 
 
 def _unix_owner(descriptor: bytes, who: Identity, status: os.stat_result) -> tuple[int, int]:

@@ -6,7 +6,8 @@ much as one of ten. What is made or removed during the walk may or may not be se
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from . import inode, names
 from .base import Cursor, Entry, Identity, Stat
@@ -17,17 +18,25 @@ _LOOKS = 4096
 """Names looked at in one batch, matching or not, before the thread is given to another."""
 
 
+class Selection(NamedTuple):
+    """Which entries are given, and what of them."""
+
+    pattern: str
+    stats: bool
+    hide_dots: bool
+    vetoed: Callable[[str], bool] | None = None
+
+
 class PosixCursor(Cursor):
     """Over the directory that `descriptor` names; it opens its own."""
 
-    def __init__(
-        self, threads: IdentityThreads, who: Identity, descriptor: int, pattern: str, stats: bool, hide_dots: bool
-    ) -> None:
+    def __init__(self, threads: IdentityThreads, who: Identity, descriptor: int, wanted: Selection) -> None:
         self._threads = threads
         self._who = who
-        self._matches = names.compile_pattern(pattern)
-        self._stats = stats
-        self._hide_dots = hide_dots
+        self._matches = names.compile_pattern(wanted.pattern)
+        self._vetoed = wanted.vetoed
+        self._stats = wanted.stats
+        self._hide_dots = wanted.hide_dots
         self._directory = os.dup(descriptor)
         self._readable = -1
         self._entries: Iterator[os.DirEntry[str]] | None = None
@@ -77,7 +86,7 @@ class PosixCursor(Cursor):
                 self._ended = True
                 break
             name = names.shown(entry.name)
-            if name is None or not self._matches(name):
+            if name is None or not self._matches(name) or (self._vetoed is not None and self._vetoed(name)):
                 continue
             stat = self._stat(entry, name)
             if stat is not None or not self._stats:

@@ -12,7 +12,7 @@ from smbdirect.wire import Buffer
 from ..status import NT, Status
 from . import attributes, data, inode, naming
 from .base import Cursor, File, FileKey, Identity, Kind, Path
-from .cursor import PosixCursor
+from .cursor import PosixCursor, Selection
 from .inode import Inode
 from .metadata import Metadata
 from .opening import Opened
@@ -197,7 +197,8 @@ class PosixFile(Metadata):
         store = self._store
         if self._closing:
             raise Status(NT.FILE_CLOSED, "closed")
-        return PosixCursor(store.threads, self.who, self._descriptor, pattern, stats, store.options.hide_dot_files)
+        wanted = Selection(pattern, stats, store.options.hide_dot_files, store.vetoed)
+        return PosixCursor(store.threads, self.who, self._descriptor, wanted)
 
     def abandon(self) -> None:
         """Close in the calling thread, with no call under way."""

@@ -16,6 +16,7 @@ from .base import Kind, Stat
 REPARSE = "user.smbdirect.REPARSE"
 """Reparse data other than a symbolic link's."""
 _ABSENT: Final = frozenset({errno.ENODATA, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ERANGE})
+_FORMAT = 0o170000
 _KINDS = {modes.S_IFREG: Kind.FILE, modes.S_IFDIR: Kind.DIRECTORY, modes.S_IFLNK: Kind.SYMLINK}
 _OWN = frozenset({attributes.XATTR, REPARSE, "user.NTACL"})
 _OWN_PREFIXES = ("user.DosStream.", "user.smbdirect.")
@@ -101,7 +102,7 @@ class Inode:
 
     @property
     def kind(self) -> Kind:
-        return _KINDS.get(modes.S_IFMT(self.status.st_mode), Kind.OTHER)
+        return _KINDS.get(self.status.st_mode & _FORMAT, Kind.OTHER)
 
     def attributes(self) -> int:
         """FILE_ATTRIBUTE_* that are stored, and those that say what it is."""

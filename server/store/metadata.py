@@ -83,7 +83,8 @@ class Metadata(Held):
         return acls.of(found.status, found.path, found.xattrs)
 
     async def set_descriptor(self, descriptor: bytes, parts: int) -> None:
-        await self._hop(self.who, acls.change, self._descriptor, self.who, descriptor, parts)
+        like_ksmbd = self._store.options.like_ksmbd
+        await self._hop(self.who, acls.change, self._descriptor, self.who, descriptor, parts, like_ksmbd)
 
     # -- extended attributes --------------------------------------------------------------------------------
     async def eas(self) -> list[Ea]:

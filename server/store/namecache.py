@@ -27,6 +27,9 @@ _TICK = 20_000_000
 _FEWEST = 64
 """Own changes before a listing is read again, at least."""
 
+_LISTING = 2
+"""Names that an empty listing's own memory is worth."""
+
 Key = tuple[int, int]
 Stamp = tuple[int, int]
 
@@ -34,13 +37,13 @@ Stamp = tuple[int, int]
 class _Listing:
     """One directory's names as of `stamp`."""
 
-    __slots__ = ("doubted", "lock", "names", "own_changes", "scanned", "stamp")
+    __slots__ = ("counted", "doubted", "lock", "names", "own_changes", "stamp")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.names: dict[str, bytes] = {}
         self.stamp: Stamp | None = None
-        self.scanned = 0
+        self.counted = 0
         self.doubted = False
         self.own_changes = 0
 
@@ -126,7 +129,7 @@ class NameCache:
         with self._lock:
             listing = self._listings.pop(key, None)
             if listing is not None:
-                self._held -= listing.scanned
+                self._held -= listing.counted
 
     def _listing(self, key: Key) -> _Listing:
         with self._lock:
@@ -142,17 +145,20 @@ class NameCache:
         stamp = _stamp(os.fstat(directory))
         if (
             listing.stamp == stamp
-            and listing.own_changes <= max(_FEWEST, listing.scanned)
+            and listing.own_changes <= max(_FEWEST, listing.counted)
             and not (listing.doubted and self._clock() - stamp[0] > _TICK)
         ):
             return
         listing.names.clear()
         listing.stamp = None
-        for raw in _scan(directory):
-            shown = names.shown(raw)
-            self.looked_at += 1
-            if shown is not None:
-                listing.names.setdefault(names.fold(shown), os.fsencode(raw))
+        try:
+            for raw in _scan(directory):
+                shown = names.shown(raw)
+                self.looked_at += 1
+                if shown is not None:
+                    listing.names.setdefault(names.fold(shown), os.fsencode(raw))
+        except PermissionError:  # this user may not read it, and finds exact names only; the next may
+            return
         listing.stamp = stamp
         listing.doubted = self._clock() - stamp[0] <= _TICK
         listing.own_changes = 0
@@ -161,11 +167,11 @@ class NameCache:
     def _account(self, listing: _Listing) -> None:
         """Forget the least recently used directories until the names held are within the limit."""
         with self._lock:
-            self._held += len(listing.names) - listing.scanned
-            listing.scanned = len(listing.names)
+            self._held += len(listing.names) + _LISTING - listing.counted
+            listing.counted = len(listing.names) + _LISTING
             while self._held > self._limit and self._listings:
                 _, oldest = self._listings.popitem(last=False)
-                self._held -= oldest.scanned
+                self._held -= oldest.counted
 
 
 def _key(directory: int) -> Key:
@@ -178,11 +184,8 @@ def _stamp(status: os.stat_result) -> Stamp:
 
 
 def _scan(directory: int) -> Iterator[str]:
-    """The names in `directory`; none where it may not be read: then only exact names are found."""
-    try:
-        readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
-    except PermissionError:
-        return
+    """The names in `directory`."""
+    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
         with os.scandir(readable) as entries:
             for entry in entries:

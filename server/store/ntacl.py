@@ -3,9 +3,11 @@
 Its value is NDR: a version, and for version 4 the kind of hash, a hash, the word "posix_acl", the time, a hash over
 what the Unix side granted when it was written (owner, group, mode, POSIX ACLs), and the descriptor, whose offsets
 are counted from the start of the whole value. Versions 1 to 4 are read. A descriptor of version 4 whose Unix side
-has changed since (chmod, chown) is stale and not used. ksmbd hashes the POSIX ACLs that are there, Samba also the
-three entries that a mode stands for: either is taken. Written is version 4 with ksmbd's hash, which ksmbd insists
-on, and with the kind of hash "none", with which Samba takes the descriptor without one.
+has changed since (chmod, chown) is stale and not used.
+
+ksmbd hashes the POSIX ACLs that are there. Samba hashes more: the three entries that a mode stands for where a file
+has no ACL, and a directory's empty default ACL. Both are taken; of files without a POSIX ACL one can be written that
+Samba takes or one that ksmbd takes, and `Options.like_ksmbd` says which.
 
 It lies in `security.NTACL`, where only a process with CAP_SYS_ADMIN may write it; without that, in `user.NTACL`.
 """
@@ -13,6 +15,7 @@ It lies in `security.NTACL`, where only a process with CAP_SYS_ADMIN may write i
 import errno
 import hashlib
 import os
+import stat
 import struct
 from functools import lru_cache
 from typing import NamedTuple
@@ -28,7 +31,7 @@ _BEFORE_CHECKS = {1: _HEAD.size, 2: _HEAD.size + 4 + 16, 3: _HEAD.size + 4 + 2 +
 """Where the descriptor begins in the versions that tell nothing of the Unix side: 2 and 3 have a hash before it."""
 _DESCRIPTION = b"posix_acl\0"
 _REFERENCE = 0x00020000
-_HASH_NONE = 0
+_SHA256 = 1
 
 # POSIX ACL entries: the tag in Linux's xattr, and in Samba's and ksmbd's NDR.
 _TAGS = {0x01: 2, 0x02: 1, 0x04: 4, 0x08: 3, 0x10: 6, 0x20: 5}
@@ -71,12 +74,12 @@ def unpack(value: bytes, unix: Unix) -> bytes | None:
     return _cut_out(value, _HEAD.size + _V4.size) if posix_hash in _hashes(unix) else None
 
 
-def pack(descriptor: bytes, time: int, unix: Unix) -> bytes:
+def pack(descriptor: bytes, time: int, unix: Unix, like_ksmbd: bool) -> bytes:
     """The value to store for `descriptor`, written at the FILETIME `time`."""
     theirs = hashlib.sha256(descriptor).digest()
-    posix_hash = _hashes(unix)[0]
+    posix_hash = _hashes(unix)[0 if like_ksmbd else 1]
     head = _HEAD.pack(4, 4, _REFERENCE)
-    head += _V4.pack(_REFERENCE + 4, _HASH_NONE, theirs, _DESCRIPTION, time, posix_hash)
+    head += _V4.pack(_REFERENCE + 4, _SHA256, theirs, _DESCRIPTION, time, posix_hash)
     return head + _moved(descriptor, len(head))
 
 
@@ -126,15 +129,17 @@ def _cut_out(value: bytes, start: int) -> bytes | None:
 def _hashes(unix: Unix) -> tuple[bytes, bytes]:
     """What ksmbd, and what Samba, writes for this Unix side."""
     access, default = _entries(unix.access), _entries(unix.default)
-    return _hash(unix, access, default), _hash(unix, access or _of_mode(unix.mode), default)
+    theirs = default or ([] if stat.S_ISDIR(unix.mode) else None)
+    return _hash(unix, access, default), _hash(unix, access or _of_mode(unix.mode), theirs)
 
 
-def _hash(unix: Unix, access: _Entries, default: _Entries) -> bytes:
+def _hash(unix: Unix, access: _Entries | None, default: _Entries | None) -> bytes:
     """SHA-256 over the NDR of both POSIX ACLs, the owner, group and mode; padded to the field's 64 bytes."""
-    references = [_REFERENCE, _REFERENCE + 4] if access else [0, _REFERENCE]
-    ndr = bytearray(struct.pack("<IIQQI", references[0], references[1] * bool(default), unix.uid, unix.gid, unix.mode))
+    first = _REFERENCE if access is not None else 0
+    second = 0 if default is None else first + 4 if first else _REFERENCE
+    ndr = bytearray(struct.pack("<IIQQI", first, second, unix.uid, unix.gid, unix.mode))
     for entries in (access, default):
-        if entries:
+        if entries is not None:
             _append(ndr, entries)
     return hashlib.sha256(ndr).digest().ljust(64, b"\0")
 
@@ -153,7 +158,9 @@ def _of_mode(mode: int) -> _Entries:
     return [(2, mode >> 6 & 7, 0), (4, mode >> 3 & 7, 0), (5, mode & 7, 0)]
 
 
-def _entries(value: bytes) -> _Entries:
-    """The entries of a POSIX ACL as Linux gives it, in the same order."""
-    body = value[4 : 4 + (len(value) - 4) // _ENTRY.size * _ENTRY.size] if value else b""
+def _entries(value: bytes) -> _Entries | None:
+    """The entries of a POSIX ACL as Linux gives it, in the same order; None where there is none."""
+    if not value:
+        return None
+    body = value[4 : 4 + (len(value) - 4) // _ENTRY.size * _ENTRY.size]
     return [(_TAGS.get(tag, 0), permissions, who) for tag, permissions, who in _ENTRY.iter_unpack(body)]

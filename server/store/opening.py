@@ -167,7 +167,7 @@ def _furnish(descriptor: int, options: Options, wanted: Wanted, acl: bytes | Non
     except PermissionError:  # a mode without write permission keeps even its owner from setting xattrs
         with as_service():
             _keep(descriptor, options, new)
-    acls.store_inherited(descriptor, acl)
+    acls.store_inherited(descriptor, acl, options.like_ksmbd)
     if new.allocation and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
         data.set_allocation(descriptor, new.allocation)
 

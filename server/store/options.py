@@ -1,12 +1,10 @@
-"""How one share's files are kept: what a configuration says about storage, and the service's own account."""
+"""How one share's files are kept: what a configuration says about storage."""
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .base import Identity
+from .names import compile_pattern
 from .threads import IdentityThreads
-
-SERVICE = Identity("service", os.geteuid(), os.getegid(), (), frozenset(), b"", b"", privileged=True)
 
 
 @dataclass(slots=True)
@@ -23,12 +21,22 @@ class Options:
     read_only: bool = False
     hide_dot_files: bool = True
     """Names that begin with a dot have the HIDDEN attribute."""
+    veto_files: tuple[str, ...] = ()
+    """Patterns with * and ? of names that are neither shown nor found."""
     store_dos_attributes: bool = True
-    streams_end_in_nul: bool = True
-    """Named streams are kept as Samba does, with a NUL behind the data; else as ksmbd does, without. Reading them, a
-    NUL at the end is taken for it: ksmbd's own streams that end in one must be read with False."""
+    like_ksmbd: bool = False
+    """Where Samba and ksmbd keep things differently, ksmbd's way: named streams without the NUL that Samba puts
+    behind the data (and that is taken off in reading), descriptors with the hash that ksmbd insists on. Both kinds
+    of descriptors are always read."""
     names_remembered: int = 500_000
     """Over all directories; some 200 bytes each."""
+
+    def vetoed(self) -> Callable[[str], bool] | None:
+        """Says of a name whether it is neither shown nor found; None where all are."""
+        if not self.veto_files:
+            return None
+        patterns = [compile_pattern(pattern) for pattern in self.veto_files]
+        return lambda name: any(matches(name) for matches in patterns)
 
     def file_mode(self, directory: bool) -> int:
         """The permission bits of a new file."""

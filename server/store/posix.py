@@ -28,8 +28,9 @@ class PosixStore(Store):
         self.threads = options.threads
         self.volumes = Volumes()
         self.promises = Promises()
-        self.resolver = Resolver(root, NameCache(options.names_remembered))
-        self.streams = Streams(self.resolver.root, options.streams_end_in_nul)
+        self.vetoed = options.vetoed()
+        self.resolver = Resolver(root, NameCache(options.names_remembered), vetoed=self.vetoed)
+        self.streams = Streams(self.resolver.root, not options.like_ksmbd)
 
     async def open(self, who: Identity, wanted: Wanted) -> Found:
         return await self.threads.run(who, self._open, who, wanted, undo=_abandon)
@@ -72,6 +73,8 @@ class PosixStore(Store):
         if not path:
             descriptor = self.resolver.directory(())
         else:
+            if self.vetoed is not None and self.vetoed(path[-1]):
+                return None
             place = self.resolver.place(path)
             try:
                 found = self.resolver.child(place.directory, path[-1])

@@ -11,6 +11,7 @@ Descriptors here are O_PATH: they name a file without opening it, so a FIFO or d
 import errno
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..status import NT, Status
@@ -40,8 +41,15 @@ class Place:
 class Resolver:
     """A share's root."""
 
-    def __init__(self, root: str, cache: NameCache, openat2: bool | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        cache: NameCache,
+        openat2: bool | None = None,
+        vetoed: Callable[[str], bool] | None = None,
+    ) -> None:
         self.cache = cache
+        self._vetoed = vetoed
         self.root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         has = syscalls.has_openat2() if openat2 is None else openat2
         self._directory = syscalls.How(_DIRECTORY, _BENEATH) if has else None
@@ -54,6 +62,8 @@ class Resolver:
         which tells what is left of the path behind the link, with `last` at its end."""
         if not path:
             return os.open(".", _DIRECTORY, dir_fd=self.root)
+        if self._vetoed is not None and any(map(self._vetoed, path)):
+            raise Status(NT.OBJECT_PATH_NOT_FOUND, "vetoed")
         spelled = b"/".join(map(names.check, path))
         if self._directory is not None:
             try:
@@ -66,6 +76,8 @@ class Resolver:
     def place(self, path: Path) -> Place:
         """Where `path`'s last name is or would be, as it was spelled."""
         name = names.check(path[-1])
+        if self._vetoed is not None and self._vetoed(path[-1]):
+            raise Status(NT.OBJECT_NAME_NOT_FOUND, "vetoed")
         if len(path) == 1:
             return Place(self.root, name, borrowed=True)
         return Place(self.directory(path[:-1], path[-1:]), name)

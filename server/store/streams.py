@@ -1,12 +1,12 @@
 """Named data streams, as Samba's streams_xattr and ksmbd keep them: the xattr `user.DosStream.<name>:$DATA`.
 
-Its value is the data and, as Samba writes it, one NUL behind; ksmbd writes none (`Options.streams_end_in_nul` says
-which is written; when reading, a NUL at the end is taken for Samba's). What an xattr cannot hold (64 KiB, 4 KiB in
-all on ext4) is kept whole in a file of the hidden directory `HIDDEN` in the share's root, whose name the xattr
-`user.smbdirect.stream.<name>` holds: any size, at the cost that only this server sees it. No client can see or name
-that directory, for its name holds a colon; it is the service's own (mode 0700) and its files belong to the owners
-of the files they are part of, so quotas count them. It goes with the file when this server removes the file;
-a file removed by others leaves it behind.
+Its value is the data and, as Samba writes it, one NUL behind; ksmbd writes none, and `Options.like_ksmbd` says which
+it is here (Samba's NUL is taken off only where there is one). What an xattr cannot hold (64 KiB; on ext4 4 KiB for
+all xattrs of a file) is kept whole in a file of the hidden directory `HIDDEN` in the share's root, whose name the
+xattr `user.smbdirect.stream.<name>` holds: any size, at the cost that only this server sees it. No client can see or
+name that directory, for its name holds a colon; it is the service's own (mode 0700) and its files belong to the
+owners of the files they are part of, so quotas count them. Such a stream goes with its file when this server removes
+the file; a file removed by others leaves it behind.
 
 Names are matched without case and keep the case they were made with. The calls here run as the service: what the
 client may do with the file was asked of the system when the stream was opened.

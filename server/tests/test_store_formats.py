@@ -76,11 +76,11 @@ def moved(start: int) -> bytes:
 
 
 def test_a_descriptor_is_laid_out_as_ksmbd_reads_it() -> None:
-    value = ntacl.pack(SECURITY, YEAR_2001, UNIX)
+    value = ntacl.pack(SECURITY, YEAR_2001, UNIX, True)
     posix = struct.pack("<IIQQI", 0, 0, 1000, 1000, 0o100750)
     assert value == (
         struct.pack("<HIHI", 4, 4, 2, 0x20004)
-        + struct.pack("<H64s", 0, hashlib.sha256(SECURITY).digest())
+        + struct.pack("<H64s", 1, hashlib.sha256(SECURITY).digest())
         + b"posix_acl\0"
         + TIME
         + hashlib.sha256(posix).digest().ljust(64, b"\0")
@@ -91,7 +91,7 @@ def test_a_descriptor_is_laid_out_as_ksmbd_reads_it() -> None:
 
 @pytest.mark.parametrize("change", [{"uid": 1}, {"gid": 1}, {"mode": 0o100700}, {"access": b"\2\0\0\0" + bytes(8)}])
 def test_a_descriptor_is_stale_once_the_unix_side_has_changed(change: dict[str, Any]) -> None:
-    value = ntacl.pack(SECURITY, YEAR_2001, UNIX)
+    value = ntacl.pack(SECURITY, YEAR_2001, UNIX, True)
     assert ntacl.unpack(value, UNIX._replace(**change)) is None
 
 
@@ -102,8 +102,8 @@ def test_a_descriptor_hashed_as_samba_does_holds() -> None:
     for tag, permissions in ((2, 7), (4, 5), (5, 0)):
         ndr += bytes(-len(ndr) % 8) + struct.pack("<HHI", tag, tag, permissions)
     digest = hashlib.sha256(ndr).digest().ljust(64, b"\0")
-    value = ntacl.pack(SECURITY, YEAR_2001, UNIX)
-    value = value[:96] + digest + value[160:]
+    value = ntacl.pack(SECURITY, YEAR_2001, UNIX, False)
+    assert value[96:160] == digest
     assert ntacl.unpack(value, UNIX) == SECURITY
     assert ntacl.unpack(value, UNIX._replace(mode=0o100700)) is None
 
@@ -123,7 +123,7 @@ def test_older_versions_are_read_and_not_checked(head: bytes) -> None:
 @given(st.binary(max_size=300))
 def test_any_stored_descriptor_is_read_or_ignored(value: bytes) -> None:
     ntacl.unpack(value, UNIX)
-    ntacl.unpack(ntacl.pack(SECURITY, 0, UNIX)[:160] + value, UNIX)
+    ntacl.unpack(ntacl.pack(SECURITY, 0, UNIX, True)[:160] + value, UNIX)
 
 
 def test_posix_acls_count_in_the_hash() -> None:
@@ -132,10 +132,10 @@ def test_posix_acls_count_in_the_hash() -> None:
         for tag, permissions, who in [(1, 7, 0xFFFFFFFF), (2, 6, 1001), (4, 5, 0xFFFFFFFF), (16, 7, 0xFFFFFFFF)]
     )
     with_acl = UNIX._replace(access=access)
-    value = ntacl.pack(SECURITY, 0, with_acl)
+    value = ntacl.pack(SECURITY, 0, with_acl, False)
     assert ntacl.unpack(value, with_acl) == SECURITY
     assert ntacl.unpack(value, UNIX) is None
-    assert ntacl.unpack(ntacl.pack(SECURITY, 0, with_acl._replace(default=access)), with_acl) is None
+    assert ntacl.unpack(ntacl.pack(SECURITY, 0, with_acl._replace(default=access), False), with_acl) is None
 
 
 # -- on disk ----------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_the_xattrs_of_a_new_file_are_those_that_others_read(tmp_path: Directory
 
 def test_streams_of_ksmbd_are_read_and_written_without_the_nul(tmp_path: Directory) -> None:
     async def whole() -> None:
-        store = posix_store(tmp_path, streams_end_in_nul=False)
+        store = posix_store(tmp_path, like_ksmbd=True)
         await (await made(store, "a")).close()
         os.setxattr(tmp_path / "a", "user.DosStream.s:$DATA", b"12\0")
         found = await opened(store, "a", stream="S")

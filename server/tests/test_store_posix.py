@@ -337,3 +337,35 @@ async def test_an_open_nobody_waits_for_any_more_is_closed(store: PosixStore, ro
     with pytest.raises(asyncio.CancelledError):
         await task
     assert descriptors_open() == before
+
+
+def test_vetoed_names_are_neither_shown_nor_found(tmp_path: Directory) -> None:
+    async def whole() -> None:
+        store = posix_store(tmp_path, veto_files=("*.tmp", ".DS_?tore"))
+        (tmp_path / "a.TMP").touch()
+        (tmp_path / "b.tmp").mkdir()
+        (tmp_path / "b.tmp" / "c").touch()
+        file = await made(store, "good")
+        assert await names(store) == {"good"}
+        for attempt in (opened(store, "a.tmp"), made(store, ".ds_store"), file.rename(("x.tmp",), False)):
+            with refused(NT.OBJECT_NAME_NOT_FOUND):
+                await attempt
+        with refused(NT.OBJECT_PATH_NOT_FOUND):
+            await opened(store, "b.tmp", "c")
+        assert await store.lookup(ALICE, ("a.tmp",)) is None
+        await file.close()
+        await store.close()
+
+    asyncio.run(whole())
+
+
+@NEEDS_ROOT
+@scenario
+async def test_one_who_may_not_list_a_directory_spoils_it_for_nobody(store: PosixStore, root: Directory) -> None:
+    await (await made_directory(store, "d")).close()
+    await (await made(store, "d", "File")).close()
+    (root / "d").chmod(0o711)
+    with refused(NT.OBJECT_NAME_NOT_FOUND):
+        await opened(store, "d", "other", access=0, who=BOB)
+    await (await opened(store, "d", "File", access=0, who=BOB)).file.close()
+    await (await opened(store, "d", "FILE", access=READ, who=ALICE)).file.close()
