@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.client import Client, NtlmLogin, Session, Settings
 from benchmarks.client.compound import PREVIOUS
-from benchmarks.tests.test_client_served import SETTINGS, name, pattern
+from benchmarks.tests.test_client_served import SETTINGS, name
 from server.messages import fscc_file as fscc
 from server.messages.create import CreateRequest, Disposition
 from server.messages.entries import DirectoryClass
@@ -17,6 +17,7 @@ from server.messages.negotiate import Dialect
 from server.messages.read_write import ReadRequest, ReadResponse
 from server.status import NT
 from server.testing import PASSWORD, Samba, missing, names
+from server.tests.served import pattern
 from transport.memory import Arena
 from transport.tcp import connect, tcp_limits
 

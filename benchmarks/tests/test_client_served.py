@@ -7,7 +7,6 @@ import pytest
 
 from benchmarks.client import NtlmLogin, Session, Settings, Windows, split
 from benchmarks.client.compound import PREVIOUS
-from benchmarks.tests.served import served
 from server.messages import fscc_file as fscc
 from server.messages.create import CreateRequest, Disposition
 from server.messages.directory import CompletionFilter
@@ -15,6 +14,7 @@ from server.messages.file import CloseRequest
 from server.messages.negotiate import Cipher, Dialect, SigningAlgorithm
 from server.messages.read_write import Channel, ReadRequest, ReadResponse
 from server.status import NT, Status
+from server.tests.served import pattern, served
 
 DIALECTS = [Dialect.SMB202, Dialect.SMB210, Dialect.SMB300, Dialect.SMB302, Dialect.SMB311]
 SETTINGS = [Settings(dialects=(dialect,), sign=sign) for dialect in DIALECTS for sign in (False, True)]
@@ -32,11 +32,6 @@ SETTINGS += [
 def name(settings: Settings) -> str:
     way = f"sealed by {settings.ciphers[0]}" if settings.encrypt else f"signed by {settings.signing[0]}"
     return f"{settings.dialects[-1]:x} {way if settings.sign or settings.encrypt else 'plain'}"
-
-
-def pattern(length: int) -> bytes:
-    """Bytes in which every word of eight holds its own offset."""
-    return b"".join(at.to_bytes(8, "little") for at in range(0, length + 7, 8))[:length]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=name)
