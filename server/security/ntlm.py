@@ -156,11 +156,10 @@ class NtlmContext(Context):
             key = self._key = _exported(said, bytes(16))  # MS-NLMP 3.2.5.1.2
             return Outcome("", said.domain, key, key, anonymous=True)
         throttle = self._ntlm.throttle
-        await throttle.wait(self._peer, said.user)
         try:
             outcome = self._judge(said)
         except Status:
-            throttle.failed(self._peer, said.user)
+            await throttle.failed(self._peer, said.user)
             raise
         if not outcome.guest:
             throttle.succeeded(said.user)
@@ -171,6 +170,7 @@ class NtlmContext(Context):
         if len(said.nt_response) < _SMALLEST_V2:
             raise Status(NT.LOGON_FAILURE, f"{said.user}: NTLMv1")
         proof, blob = said.nt_response[:16], said.nt_response[16:]
+        has_own_mic = has_mic(blob)
         user = self._ntlm.users.find(said.user)
         response_key = ntowf_v2((user or self._ntlm.nobody).nt_hash, said.user, said.domain)
         right = hmac_md5(response_key, self._nonce + blob)
@@ -181,7 +181,7 @@ class NtlmContext(Context):
         if user is None or not matches:
             raise Status(NT.LOGON_FAILURE, f"{said.user}: {'wrong password' if user else 'unknown'}")
         key = _exported(said, base_key)
-        if has_mic(blob) and not hmac.compare_digest(hmac_md5(key, b"".join((*self._said, said.unsigned))), said.mic):
+        if has_own_mic and not hmac.compare_digest(hmac_md5(key, b"".join((*self._said, said.unsigned))), said.mic):
             raise Status(NT.LOGON_FAILURE, f"{said.user}: the login's messages were changed on the way")
         self._key = key
         return Outcome(user.name, said.domain, key, key)

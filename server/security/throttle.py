@@ -1,8 +1,10 @@
 """Repeated login failures slow down, for each address and for each name.
 
-An attempt waits before it is judged, so that giving up early tells a guesser nothing. The delay doubles with every
-failure after the first few. A name's delay stays small, or anyone could lock anyone out; an address's grows
-further. What failed long ago is forgotten, and the tables have an end, so a guesser cannot fill memory.
+What waits is the answer to a failure; who has the right password is answered at once, whatever others at the same
+address (behind one NAT, on one host) have done. A guesser who does not wait for the answer gains little: the
+connection counts against its address's limit until the wait is over. The delay doubles with every failure after the
+first few; an address's grows further than a name's. What failed long ago is forgotten, and the tables have an end,
+so a guesser cannot fill memory.
 """
 
 import asyncio
@@ -34,7 +36,7 @@ class Failures:
         self._by_key: dict[str, tuple[int, float]] = {}
 
     def delay(self, key: str, now: float) -> float:
-        """Seconds that the next attempt of `key` waits."""
+        """Seconds that the answer to the next failure of `key` waits."""
         count = self._count(key, now)
         return min(FIRST * 2.0 ** min(count - FREE, 32), self._longest) if count >= FREE else 0.0
 
@@ -66,17 +68,15 @@ class Throttle:
         self._peers = Failures(LONGEST_FOR_PEER)
         self._names = Failures(LONGEST_FOR_NAME)
 
-    async def wait(self, peer: str, name: str) -> None:
-        """Wait as long as the failures of this address and this name demand; not at all without any."""
+    async def failed(self, peer: str, name: str) -> None:
+        """Count a failure, and wait as long as those before it demand; not at all after the first few."""
         now = self._clock()
-        delay = max(self._peers.delay(_network(peer), now), self._names.delay(_folded(name), now))
+        network, name = _network(peer), _folded(name)
+        delay = max(self._peers.delay(network, now), self._names.delay(name, now))
+        self._peers.add(network, now)
+        self._names.add(name, now)
         if delay:
             await self._sleep(delay)
-
-    def failed(self, peer: str, name: str) -> None:
-        now = self._clock()
-        self._peers.add(_network(peer), now)
-        self._names.add(_folded(name), now)
 
     def succeeded(self, name: str) -> None:
         """Clears the name. The address keeps its failures, or a guesser with one account could clear them."""
