@@ -1,0 +1,74 @@
+"""What a CREATE asks for: its request with name and contexts taken apart, in the store's words."""
+
+from dataclasses import dataclass
+
+from ..messages.create import CreateOptions, CreateRequest, Disposition, find
+from ..messages.create_contexts import AllocationSize, ContextName
+from ..messages.fscc_ea import unpack_eas
+from ..messages.fscc_file import FileAttribute as Attribute
+from ..security.access import FILE_WRITE_DATA, map_generic
+from ..status import NT, Status
+from ..store.base import Found, Make, New, Wanted
+from ..store.names import split
+from ..work import Work
+
+WILL_MAKE = {
+    Disposition.SUPERSEDE: Make.IF_ABSENT,
+    Disposition.OPEN: Make.NEVER,
+    Disposition.CREATE: Make.ALWAYS,
+    Disposition.OPEN_IF: Make.IF_ABSENT,
+    Disposition.OVERWRITE: Make.NEVER,
+    Disposition.OVERWRITE_IF: Make.IF_ABSENT,
+}
+OVERWRITES = (Disposition.SUPERSEDE, Disposition.OVERWRITE, Disposition.OVERWRITE_IF)
+KEPT_ATTRIBUTES = Attribute.READONLY | Attribute.HIDDEN | Attribute.SYSTEM | Attribute.ARCHIVE
+
+
+@dataclass(slots=True)
+class Asked:
+    """A CREATE's request with its contexts taken apart."""
+
+    request: CreateRequest
+    wanted: Wanted
+    maximal_access: bool
+    disk_id: bool
+
+
+def take_apart(work: Work, request: CreateRequest) -> Asked:
+    """Name and contexts as the store wants them; contexts we do not know are skipped."""
+    assert work.tree is not None
+    contexts = request.contexts
+    if find(contexts, ContextName.TWRP) is not None:
+        raise Status(NT.OBJECT_NAME_NOT_FOUND, "no snapshots here")
+    path, stream, kind = split(request.name)
+    directory = bool(request.options & CreateOptions.DIRECTORY_FILE)
+    if stream and directory:
+        raise Status(NT.NOT_A_DIRECTORY, "a stream is no directory")
+    if kind == "$DATA" and not stream and directory:
+        raise Status(NT.NOT_A_DIRECTORY, "the data stream is no directory")
+    new = New(directory=directory or kind == "$INDEX_ALLOCATION", attributes=request.attributes & KEPT_ATTRIBUTES)
+    descriptor = find(contexts, ContextName.SECD)
+    if descriptor is not None:
+        new.descriptor = descriptor.data
+    eas = find(contexts, ContextName.EXTA)
+    if eas is not None:
+        new.eas = unpack_eas(memoryview(eas.data))
+    allocation = find(contexts, ContextName.ALSI)
+    if allocation is not None:
+        new.allocation = AllocationSize.parse(allocation.data).size
+    access = map_generic(request.desired_access)
+    if request.disposition in OVERWRITES:
+        access |= FILE_WRITE_DATA
+    make = WILL_MAKE[request.disposition] if path or stream else Make.NEVER
+    if not path and not stream and request.disposition == Disposition.CREATE:
+        raise Status(NT.OBJECT_NAME_COLLISION, "the root is there")
+    return Asked(
+        request,
+        Wanted(path, stream, access, make, new, bool(request.options & CreateOptions.DELETE_ON_CLOSE)),
+        find(contexts, ContextName.MXAC) is not None,
+        find(contexts, ContextName.QFID) is not None,
+    )
+
+
+def cuts(request: CreateRequest, found: Found) -> bool:
+    return not found.made and request.disposition in OVERWRITES
