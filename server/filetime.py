@@ -5,10 +5,13 @@ import time
 EPOCH = 116_444_736_000_000_000
 """1970-01-01 as a FILETIME."""
 
+LAST = (1 << 63) - 1
+"""The last one there is, in the year 30828: MS-FSCC's are signed, and file systems go further."""
+
 
 def from_ns(nanoseconds: int) -> int:
-    """A Unix time in nanoseconds as a FILETIME, not before 1601."""
-    return max(nanoseconds // 100 + EPOCH, 0)
+    """A Unix time in nanoseconds as a FILETIME: the first or last there is where it lies beyond."""
+    return min(max(nanoseconds // 100 + EPOCH, 0), LAST)
 
 
 def to_ns(filetime: int) -> int:

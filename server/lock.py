@@ -1,8 +1,9 @@
 """Byte-range locks of one stream (MS-SMB2 3.3.5.14, MS-FSA 2.1.4.10, 2.1.5.8): what they keep from whom.
 
-A lock belongs to an open. An exclusive lock keeps every other open from reading and writing its range, and its
-own open from locking there again; a shared lock keeps everyone, its own open too, from writing. A lock of no
-length conflicts with a range that it lies inside of, ends and beginnings excluded.
+A lock belongs to an open. An exclusive lock keeps every other open from reading, writing and locking its range,
+and its own open from another exclusive lock there; a shared lock keeps everyone, its own open too, from writing
+and from exclusive locks. A lock of no length conflicts with a range that it lies inside of, ends and beginnings
+excluded.
 """
 
 import asyncio
@@ -22,14 +23,7 @@ class Range(NamedTuple):
 
     def overlaps(self, offset: int, length: int) -> bool:
         """Whether the two ranges share a byte; one of no length does so inside another, not at its edges."""
-        return (self.offset < offset + length and offset < self.offset + self.length) or (
-            not (self.length and length) and self._strictly_inside(offset, length)
-        )
-
-    def _strictly_inside(self, offset: int, length: int) -> bool:
-        if self.length == 0 and length == 0:
-            return False
-        return self.offset < offset < self.offset + self.length or offset < self.offset < offset + length
+        return self.offset < offset + length and offset < self.offset + self.length
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +44,8 @@ class Locks:
     def conflict(self, wanted: Range) -> Range | None:
         """The lock that keeps `wanted` from being granted."""
         for lock in self.held:
-            if (lock.exclusive or wanted.exclusive) and lock.overlaps(wanted.offset, wanted.length):
+            barred = wanted.exclusive or (lock.exclusive and lock.open is not wanted.open)
+            if barred and lock.overlaps(wanted.offset, wanted.length):
                 return lock
         return None
 
@@ -79,10 +74,11 @@ class Locks:
         self.retry()
 
     def release(self, owner: "Open", offset: int, length: int) -> bool:
-        """Release the lock that `owner` holds on exactly this range; False where there is none."""
-        for number, lock in enumerate(self.held):
-            if lock.open is owner and lock.offset == offset and lock.length == length:
-                del self.held[number]
+        """Release a lock that `owner` holds on exactly this range, an exclusive one first; False where none is."""
+        for exclusive in (True, False):
+            wanted = Range(owner, offset, length, exclusive)
+            if wanted in self.held:
+                self.held.remove(wanted)
                 return True
         return False
 

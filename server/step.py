@@ -17,13 +17,24 @@ def step(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
         waiting = work.send(None)
     except StopIteration:
         return None
-    return asyncio.get_running_loop().create_task(_rest(work, waiting))
+    rest = _rest(work, waiting)
+    rest.send(None)  # begins it: one not begun would end at the task's cancellation without a word to `work`
+    return asyncio.get_running_loop().create_task(rest)
+
+
+async def _rest(work: Coroutine[Any, Any, None], waiting: Any) -> None:
+    """`_carry_on` as a coroutine: from Python 3.12 on a task takes no generator."""
+    await _carry_on(work, waiting)
 
 
 @coroutine
-def _rest(work: Coroutine[Any, Any, None], waiting: Any) -> Generator[Any, Any, None]:
-    """Carry on with `work`, which is waiting for `waiting`."""
+def _carry_on(work: Coroutine[Any, Any, None], waiting: Any) -> Generator[Any, Any, None]:
+    """Carry on with `work`, which is waiting for `waiting`; the first yield is the beginning that `step` makes."""
     try:
+        try:
+            yield
+        except BaseException as error:
+            waiting = work.throw(error)
         while True:
             try:
                 value = yield waiting
