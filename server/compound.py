@@ -21,6 +21,10 @@ from .work import Work, blocks_of
 if TYPE_CHECKING:
     from .connection import ServerConnection
 
+ALIGNMENT = 8
+"""Where the next element of a compound may begin."""
+ENVELOPE = 64
+"""At least the bytes that sealing adds."""
 _SIGNATURE = slice(48, 64)
 _NEXT_COMMAND = slice(20, 24)
 
@@ -60,10 +64,16 @@ class Answers:
     sealed_by: Session | None
     """The session whose keys sealed the request: the answer is sealed with them too."""
     waiting: list[Answer] = field(default_factory=list)
+    length: int = ENVELOPE
+    """At most so many bytes are in what waits, once it is a message."""
 
     def add(self, work: Work, body: list[Buffer]) -> None:
         """The final answer of `work`."""
-        self.waiting.append(Answer(work, response_header(work), body))
+        self._append(Answer(work, response_header(work), body))
+
+    def _append(self, answer: Answer) -> None:
+        self.waiting.append(answer)
+        self.length += HEADER_SIZE + sum(map(len, answer.body)) + ALIGNMENT
 
     def interim(self, work: Work) -> Reply:
         """Everything answered so far and an interim response for `work`, as one message (3.3.4.2)."""
@@ -72,9 +82,18 @@ class Answers:
         self.waiting.append(Answer(work, header, ErrorResponse().parts(), final=False))
         return self.reply()
 
+    def full(self, most: int) -> Reply | None:
+        """All that waits but the newest, where that does not fit with it into a message of `most` bytes; else None."""
+        if len(self.waiting) < 2 or self.length <= most:
+            return None
+        newest = self.waiting.pop()
+        reply = self.reply()
+        self._append(newest)
+        return reply
+
     def reply(self) -> Reply:
         """What waits as one message, and nothing waits any more."""
-        answers, self.waiting = self.waiting, []
+        answers, self.waiting, self.length = self.waiting, [], ENVELOPE
         works = [answer.work for answer in answers if answer.final]
         blocks = blocks_of(works)
         places = [place for work in works for place in work.places]
@@ -99,7 +118,7 @@ class Answers:
         parts: list[Buffer] = []
         last = len(answers) - 1
         for number, answer in enumerate(answers):
-            element = link(answer, number == last)
+            element = link(answer, number == last, padded=last > 0)
             # an interim response is not signed: its MessageId, GMAC's nonce, comes again (3.3.4.1.1)
             signer = self.connection.signer_of(answer.work) if answer.final else None
             if signer is not None:
@@ -124,17 +143,17 @@ class Answers:
         last = len(answers) - 1
         parts: list[Buffer] = []
         for number, answer in enumerate(answers):
-            parts += link(answer, number == last)
+            parts += link(answer, number == last, padded=True)
         return sealer.seal(parts, session.id)
 
 
-def link(answer: Answer, last: bool) -> list[Buffer]:
-    """Header and body in wire order; all but the last padded to 8 bytes and pointing to the next."""
-    if last:
-        return [answer.header.pack(), *answer.body]
+def link(answer: Answer, last: bool, padded: bool = False) -> list[Buffer]:
+    """Header and body in wire order: all but the last padded to 8 bytes and pointing to the next. The last of several
+    is `padded` too (3.3.4.1.3), a lone one is not."""
     length = HEADER_SIZE + sum(map(len, answer.body))
-    padding = -length % 8
-    answer.header.next_command = length + padding
+    padding = -length % ALIGNMENT if padded or not last else 0
+    if not last:
+        answer.header.next_command = length + padding
     return [answer.header.pack(), *answer.body, *((bytes(padding),) if padding else ())]
 
 

@@ -56,6 +56,8 @@ class ServerConnection:
         self.sessions: dict[int, Session] = {}
         self.share = server.arena_share()
         self.trusted = False
+        self.authenticated = False
+        """Whether a person with a key has logged on here: before that nothing is taken sealed (ConstrainedConnection)."""
         self.since = time.time()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer = asyncio.get_running_loop().call_later(LOGIN_TIME, self._too_late)
@@ -85,6 +87,9 @@ class ServerConnection:
         except (Malformed, Lost) as error:
             self._say(error)
             await self.transport.close()
+        except Exception:
+            log.exception("bug while answering %s", self.transport.peer)
+            await self.transport.close()
         finally:
             message.release()
 
@@ -96,7 +101,7 @@ class ServerConnection:
         if protocol != TRANSFORM_ID:
             raise Malformed(f"no SMB2 message: it begins with {protocol.hex()}")
         session = self.sessions.get(TransformHeader.unpack_from(view).session_id)
-        if session is None or session.protection.sealer is None:
+        if session is None or session.protection.sealer is None or not self.authenticated:
             raise Malformed("sealed for a session that has no keys here")  # 3.3.5.2.1.1
         return session.protection.sealer.unseal(view), session
 
@@ -112,6 +117,8 @@ class ServerConnection:
                 finally:
                     self.pending.by_message.pop(work.header.message_id, None)
                     self.pending.by_async.pop(work.async_id, None)
+                if (full := answers.full(self.transport.limits.max_message)) is not None:
+                    await self.transport.send(full)
             if answers.waiting:
                 await self.transport.send(answers.reply())
         finally:  # a work that was not answered still holds its blocks
@@ -194,6 +201,10 @@ class ServerConnection:
             work.preauth.update(element)
 
     # -- resources ------------------------------------------------------------------------------------------
+    def take_nowait(self, length: int) -> Block | None:
+        """As `take`, or None where that would wait."""
+        return self.server.arena.take_nowait(length, self.share)
+
     async def take(self, length: int) -> Block:
         """A block of `length` bytes from the arena, counted against this connection's share."""
         return await self.server.arena.take(length, self.share)

@@ -126,10 +126,10 @@ async def _respond(work: Work) -> list[Buffer]:
     if route.needs >= TREE:
         _find_tree(work)
     request = route.request.parse(work.packet)
+    _take_token(work, request)
     if route.payload is not None:
         _check_charge(work, route.payload(request))
     if route.needs == OPEN:
-        _take_token(work, request)
         find_open(work, request.file_id)  # type: ignore[attr-defined]
     response = await route.handler(work, request)
     return response.parts()
@@ -174,7 +174,9 @@ def _find_session(work: Work, route: Route) -> None:
     """The session, and whether this request may be trusted to come from it (3.3.5.2.4, .9, .11)."""
     session = work.connection.sessions.get(work.header.session_id)
     if session is None or not session.valid:
-        raise Status(NT.USER_SESSION_DELETED, f"no session {work.header.session_id:#x} here")
+        related = work.header.flags & Flags.RELATED  # then it is the request before it that had no session
+        code = NT.INVALID_PARAMETER if related else NT.USER_SESSION_DELETED
+        raise Status(code, f"no session {work.header.session_id:#x} here")
     if work.sealed_by is not None and work.sealed_by is not session:
         raise Status(NT.USER_SESSION_DELETED, "sealed by another session")
     check_protection(work, session)

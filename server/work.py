@@ -69,8 +69,15 @@ class Work:
     """Whether nothing follows it in its compound: only then may it go asynchronous (3.3.4.2)."""
 
     async def take(self, length: int) -> Block:
-        """A block of at least `length` bytes, this work's until it ends."""
-        block = await self.connection.take(length)
+        """A block of at least `length` bytes, this work's until it ends. Raises Lost.
+
+        Nobody waits here with memory in hand: where it would, what its compound has answered so far is sent first.
+        """
+        block = self.connection.take_nowait(length)
+        if block is None:
+            if self.answers is not None and self.answers.waiting:
+                await self.connection.transport.send(self.answers.reply())
+            block = await self.connection.take(length)
         self.blocks.append(block)
         return block
 

@@ -1,5 +1,8 @@
 """READ and WRITE (MS-SMB2 3.3.5.12, 3.3.5.13): payload inline, or through the peer's own memory."""
 
+from collections.abc import Sequence
+
+from smbdirect.packets import BufferDescriptor
 from transport.base import Place
 from transport.memory import SMALL
 
@@ -32,7 +35,7 @@ async def read(work: Work, request: ReadRequest) -> ReadResponse:
     if opened.pipe is not None:
         return pipe.read(work, request.length)
     _check_readable(opened, request)
-    through = _channel(work, request.channel, request.descriptors is not None)
+    through = _channel(work, request.channel, request.descriptors)
     if through and sum(descriptor.length for descriptor in request.descriptors or ()) < request.length:
         raise Status(NT.INVALID_PARAMETER, "the descriptors hold less than was asked for")
     length = request.length if through else _fits(work, request.length)
@@ -72,15 +75,15 @@ def _fits(work: Work, length: int) -> int:
     return min(length, work.connection.transport.limits.max_message - ENVELOPE)
 
 
-def _channel(work: Work, channel: int, described: bool) -> bool:
+def _channel(work: Work, channel: int, descriptors: Sequence[BufferDescriptor] | None) -> bool:
     """Whether the payload goes through the peer's memory; refuses a channel that may not be used (3.3.5.12).
 
     Payload never travels bare over RDMA where the session is encrypted or the server demands signing.
     """
     if channel == Channel.NONE:
         return False
-    if not described:
-        raise Status(NT.INVALID_PARAMETER, f"channel {channel}")
+    if not descriptors or not all(descriptor.length for descriptor in descriptors):
+        raise Status(NT.INVALID_PARAMETER, f"channel {channel} without memory")
     config = work.connection.server.config
     assert work.session is not None and work.tree is not None
     encrypted = work.encrypted or work.session.protection.encryption_required or work.tree.encryption_required
@@ -92,7 +95,7 @@ def _channel(work: Work, channel: int, described: bool) -> bool:
 async def write(work: Work, request: WriteRequest) -> WriteResponse:
     opened = work.open
     assert opened is not None
-    through = opened.pipe is None and _channel(work, request.channel, request.descriptors is not None)
+    through = opened.pipe is None and _channel(work, request.channel, request.descriptors)
     length = request.remaining_bytes if through else len(request.data)
     if length > work.connection.negotiated.max_write:
         raise Status(NT.INVALID_PARAMETER, f"WRITE of {length} bytes")
