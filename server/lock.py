@@ -3,7 +3,7 @@
 A lock belongs to an open. An exclusive lock keeps every other open from reading, writing and locking its range,
 and its own open from another exclusive lock there; a shared lock keeps everyone, its own open too, from writing
 and from exclusive locks. A lock of no length conflicts with a range that it lies inside of, ends and beginnings
-excluded.
+excluded; reading and writing no bytes is kept from nobody (2.1.5.3, 2.1.5.4).
 """
 
 import asyncio
@@ -99,11 +99,10 @@ class Locks:
 
     def bars_read(self, reader: "Open", offset: int, length: int) -> bool:
         """Whether an exclusive lock of another open lies in the range."""
-        return any(lock.exclusive and lock.open is not reader and lock.overlaps(offset, length) for lock in self.held)
+        others = (lock for lock in self.held if lock.exclusive and lock.open is not reader)
+        return length > 0 and any(lock.overlaps(offset, length) for lock in others)
 
     def bars_write(self, writer: "Open", offset: int, length: int) -> bool:
         """Whether another open's lock, or any shared one, lies in the range."""
-        for lock in self.held:
-            if (lock.open is not writer or not lock.exclusive) and lock.overlaps(offset, length):
-                return True
-        return False
+        others = (lock for lock in self.held if not lock.exclusive or lock.open is not writer)
+        return length > 0 and any(lock.overlaps(offset, length) for lock in others)

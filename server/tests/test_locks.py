@@ -43,6 +43,11 @@ def conflicts(held: Sequence[Range], wanted: Range, locking: bool) -> bool:
     return False
 
 
+def bars(held: Sequence[Range], access: Range) -> bool:
+    """2.1.5.3, 2.1.5.4: no bytes are read and written before any lock is looked at."""
+    return access.length > 0 and conflicts(held, access, False)
+
+
 def unlock(held: list[Range], owner: Open, offset: int, length: int) -> bool:
     """2.1.5.9."""
     found = None
@@ -82,9 +87,9 @@ def test_locks_do_what_the_pseudocode_does(steps: list[tuple[Range, str]]) -> No
         elif what == "unlock":
             assert locks.release(owner, offset, length) == unlock(held, owner, offset, length)
         elif what == "read":
-            assert locks.bars_read(owner, offset, length) == conflicts(held, shared(owner, offset, length), False)
+            assert locks.bars_read(owner, offset, length) == bars(held, shared(owner, offset, length))
         else:
-            assert locks.bars_write(owner, offset, length) == conflicts(held, exclusive(owner, offset, length), False)
+            assert locks.bars_write(owner, offset, length) == bars(held, exclusive(owner, offset, length))
         assert sorted(locks.held, key=repr) == sorted(held, key=repr)
 
 
@@ -116,8 +121,6 @@ def test_overlap_is_mutual(first: Range, second: Range) -> None:
 def test_no_bytes_conflict_inside_a_range_and_not_at_its_edges(offset: int, conflict: bool) -> None:
     locks = Locks([exclusive(A, 10, 10)])
     assert (locks.conflict(shared(B, offset, 0)) is not None) == conflict
-    assert locks.bars_read(B, offset, 0) == conflict
-    assert locks.bars_write(B, offset, 0) == conflict
     assert (Locks([exclusive(A, offset, 0)]).conflict(exclusive(B, 10, 10)) is not None) == conflict
 
 
@@ -126,6 +129,13 @@ def test_no_bytes_never_conflict_with_no_bytes() -> None:
     for offset in (0, 0, 7, 7):
         assert locks.take([exclusive(A, offset, 0)])
         assert locks.take([exclusive(B, offset, 0)])
+
+
+def test_reading_and_writing_no_bytes_is_kept_from_nobody() -> None:
+    locks = Locks([exclusive(A, 10, 10)])
+    assert locks.bars_read(B, 15, 1)
+    assert not locks.bars_read(B, 15, 0)
+    assert not locks.bars_write(B, 15, 0)
 
 
 def test_an_exclusive_lock_lets_its_own_open_do_all_but_lock_exclusively_again() -> None:
