@@ -76,6 +76,7 @@ class Whole:
     """The server's, for what it reads and writes; `messages` for large messages that arrive."""
     messages: Arena
     clients_arena: Arena
+    limits: Limits
     serving: "list[asyncio.Future[None]]" = field(default_factory=list)
     near: list[LoopbackConnection] = field(default_factory=list)
     far: list[LoopbackConnection] = field(default_factory=list)
@@ -84,7 +85,7 @@ class Whole:
 
     def connect(self, peer: str = "loopback", remote_memory: bool = True) -> LoopbackConnection:
         """A new connection, which the server serves; the client's end of it."""
-        far, near = pair(self.messages, self.clients_arena, LIMITS, remote_memory)
+        far, near = pair(self.messages, self.clients_arena, self.limits, remote_memory)
         far.peer = peer
         self.serving.append(asyncio.ensure_future(self.server.serve(far)))
         self.near.append(near)
@@ -136,6 +137,7 @@ async def whole(
     make_store: Callable[[Share], Store] | None = None,
     users: Sequence[str] = (USER,),
     unknown_is_guest: bool = False,
+    limits: Limits = LIMITS,
     **config: Any,
 ) -> AsyncIterator[Whole]:
     """A server with these shares, whose users' password is PASSWORD."""
@@ -146,7 +148,7 @@ async def whole(
     acceptor = Acceptor([Ntlm(known, Names("SERVER", "GROUP"), unknown_is_guest=unknown_is_guest)])
     payload, messages, ours = (Arena(slab=16 << 20, poison=True) for _ in range(3))
     server = Server(configured, served_shares, acceptor, payload, Interfaces())
-    made = Whole(server, payload, messages, ours)
+    made = Whole(server, payload, messages, ours, limits)
     with no_bug_logged():
         try:
             yield made
