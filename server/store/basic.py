@@ -16,9 +16,6 @@ from .base import Kind
 from .inode import Inode
 from .threads import as_service
 
-_SMALLEST = -(1 << 63)
-_LARGEST = (1 << 63) - 1
-
 
 class Basic(NamedTuple):
     """What SET_INFO's FileBasicInformation changes; None is left as it is. Times are FILETIMEs."""
@@ -41,8 +38,8 @@ def write(descriptor: int, uid: int, wanted: Basic) -> None:
             _helped(found, uid, lambda: _store(found, descriptor, wanted))
     if wanted.accessed is not None or wanted.modified is not None:
         times = (
-            _nanoseconds(wanted.accessed, found.status.st_atime_ns),
-            _nanoseconds(wanted.modified, found.status.st_mtime_ns),
+            found.status.st_atime_ns if wanted.accessed is None else attributes.unix_time(wanted.accessed),
+            found.status.st_mtime_ns if wanted.modified is None else attributes.unix_time(wanted.modified),
         )
         _helped(found, uid, lambda: os.utime(path, ns=times))
 
@@ -73,9 +70,3 @@ def _helped(found: Inode, uid: int, change: Callable[[], None]) -> None:
             raise
         with as_service():
             change()
-
-
-def _nanoseconds(time: int | None, otherwise: int) -> int:
-    if time is None:
-        return otherwise
-    return min(max(attributes.unix_time(time), _SMALLEST), _LARGEST)

@@ -24,6 +24,8 @@ class Selection(NamedTuple):
     pattern: str
     stats: bool
     hide_dots: bool
+    changed: Callable[[os.stat_result], int]
+    """Says when a file was last changed."""
     vetoed: Callable[[str], bool] | None = None
 
 
@@ -37,6 +39,7 @@ class PosixCursor(Cursor):
         self._vetoed = wanted.vetoed
         self._stats = wanted.stats
         self._hide_dots = wanted.hide_dots
+        self._changed = wanted.changed
         self._directory = os.dup(descriptor)
         self._readable = -1
         self._entries: Iterator[os.DirEntry[str]] | None = None
@@ -107,4 +110,6 @@ class PosixCursor(Cursor):
         except FileNotFoundError:
             return None
         seen = Inode(status, f"{inode.proc(self._readable)}/{entry.name}", False)
-        return seen.stat(hidden=self._hide_dots and name[0] == ".")
+        stat = seen.stat(hidden=self._hide_dots and name[0] == ".")
+        stat.changed = self._changed(status)
+        return stat

@@ -164,11 +164,13 @@ class PosixFile(Metadata):
 
     # -- names ----------------------------------------------------------------------------------------------
     async def rename(self, target: Path, replace: bool) -> None:
+        await self._hop(self.who, self._rename_to, target, replace)
+
+    def _rename_to(self, target: Path, replace: bool) -> None:
         store = self._store
-        await self._hop(
-            self.who,
-            lambda: naming.rename(store.resolver, store.streams, self.who, self._descriptor, target, replace),
-        )
+        changed = store.changes.of(os.fstat(self._descriptor))
+        naming.rename(store.resolver, store.streams, self.who, self._descriptor, target, replace)
+        store.changes.remember(os.fstat(self._descriptor), changed)
 
     async def link(self, target: Path, replace: bool) -> None:
         if self.kind is Kind.DIRECTORY:
@@ -197,7 +199,7 @@ class PosixFile(Metadata):
         store = self._store
         if self._closing:
             raise Status(NT.FILE_CLOSED, "closed")
-        wanted = Selection(pattern, stats, store.options.hide_dot_files, store.vetoed)
+        wanted = Selection(pattern, stats, store.options.hide_dot_files, store.changes.of, store.vetoed)
         return PosixCursor(store.threads, self.who, self._descriptor, wanted)
 
     def abandon(self) -> None:

@@ -163,6 +163,7 @@ class MemoryFile(File):
         node.created = node.created if created is None else created
         node.accessed = node.accessed if accessed is None else accessed
         node.modified = node.modified if modified is None else modified
+        node.changed = node.changed if changed is None else changed
         if attributes is not None:
             self._set_attributes(attributes)
 

@@ -38,10 +38,13 @@ class Metadata(Held):
         changed: int | None = None,
         attributes: int | None = None,
     ) -> None:
-        # Linux alone says when an inode changed: `changed` cannot be set.
-        wanted = Basic(created, accessed, modified, attributes)
+        await self._hop(self.who, self._set_basic, Basic(created, accessed, modified, attributes), changed)
+
+    def _set_basic(self, wanted: Basic, changed: int | None) -> None:
         if any(value is not None for value in wanted):
-            await self._hop(self.who, basic.write, self._descriptor, self.who.uid, wanted)
+            basic.write(self._descriptor, self.who.uid, wanted)
+        if changed is not None:
+            self._store.changes.remember(os.fstat(self._descriptor), changed)
 
     async def set_sparse(self, sparse: bool) -> None:
         await self._hop(self.who, basic.sparse, self._descriptor, self.who.uid, sparse)

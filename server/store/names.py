@@ -96,7 +96,8 @@ def split(name: str) -> tuple[tuple[str, ...], str, str]:
     """A CREATE's name taken apart: the path's components, the stream's name, and the type that was named ("" where
     none was, else "$DATA" or "$INDEX_ALLOCATION").
 
-    Raises OBJECT_NAME_INVALID (MS-SMB2 3.3.5.9, MS-FSCC 2.1.5): a name that begins with a separator, a stream or a
+    A slash parts components as a backslash does, which no Windows client sends and other servers take. Raises
+    OBJECT_NAME_INVALID (MS-SMB2 3.3.5.9, MS-FSCC 2.1.5): a name that begins with a separator, a stream or a
     type with nothing in it where one must be, an unknown type.
     """
     if not name:
@@ -105,7 +106,7 @@ def split(name: str) -> tuple[tuple[str, ...], str, str]:
     stream, kind = _split_stream(rest) if colon else ("", "")
     if not path:
         return (), stream, kind
-    components = tuple(path.split("\\"))
+    components = tuple(path.replace("/", "\\").split("\\"))
     if components[-1] == "" and len(components) > 1 and not colon:
         components = components[:-1]
     for component in components:

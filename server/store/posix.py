@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ..status import Status
 from . import inode, naming
 from .base import Found, Identity, Path, Shape, Stat, Store, Wanted
+from .changes import ChangeTimes
 from .file import PosixFile
 from .inode import Inode
 from .namecache import NameCache
@@ -28,6 +29,7 @@ class PosixStore(Store):
         self.threads = options.threads
         self.volumes = Volumes()
         self.promises = Promises()
+        self.changes = ChangeTimes()
         self.vetoed = options.vetoed()
         self.resolver = Resolver(root, NameCache(options.names_remembered), vetoed=self.vetoed)
         self.streams = Streams(self.resolver.root, not options.like_ksmbd)
@@ -53,6 +55,7 @@ class PosixStore(Store):
     def stat_of(self, seen: Inode, descriptor: int, path: Path | None = None) -> Stat:
         """As queries see it; the file's name is asked for where `path` does not say it."""
         stat = seen.stat(descriptor, self._is_hidden(path, descriptor))
+        stat.changed = self.changes.of(seen.status)
         promised = self.promises.size((stat.device, stat.inode))
         if promised is not None:
             stat.size = max(stat.size, promised)

@@ -67,6 +67,34 @@ async def test_each_time_is_set_alone(store: Store) -> None:
 
 
 @scenario
+async def test_the_change_time_set_stays_until_the_file_changes(store: Store) -> None:
+    file = await made(store, "a")
+    await file.set_basic(modified=YEAR_2001, changed=YEAR_2001 + 5)
+    stat = await file.stat()
+    assert (stat.modified, stat.changed) == (YEAR_2001, YEAR_2001 + 5)
+    (entry,) = await listed(store, stats=True)
+    assert entry.stat == stat
+    await file.rename(("b",), False)
+    assert (await file.stat()).changed == YEAR_2001 + 5
+    await file.set_basic(attributes=0x2)
+    assert (await file.stat()).changed > YEAR_2001 + 5
+    await file.close()
+
+
+@pytest.mark.parametrize("seconds", [15032385535, 10000000000, 4294967295, 1, 0, -1, -63158400])
+@scenario
+async def test_times_far_from_now_are_kept(store: Store, seconds: int) -> None:
+    file = await made(store, "a")
+    time = 116_444_736_000_000_000 + seconds * 10_000_000
+    await file.set_basic(created=time, accessed=time, modified=time)
+    stat = await file.stat()
+    if stat.modified != time:
+        pytest.skip("the file system does not keep such times")
+    assert (stat.created, stat.accessed) == (time, time)
+    await file.close()
+
+
+@scenario
 async def test_a_sparse_file_says_so_until_it_is_none(store: Store) -> None:
     file = await made(store, "a")
     await file.set_sparse(True)

@@ -72,6 +72,7 @@ SPLIT = {
     "a": (("a",), "", ""),
     "a\\b c\\d.e": (("a", "b c", "d.e"), "", ""),
     "a\\": (("a",), "", ""),
+    "a/b\\c": (("a", "b", "c"), "", ""),
     "a:s": (("a",), "s", ""),
     "a:s:$DATA": (("a",), "s", "$DATA"),
     'a:S*?"<>|:$data': (("a",), 'S*?"<>|', "$DATA"),
@@ -89,7 +90,7 @@ def test_a_name_is_taken_apart(name: str) -> None:
 
 
 NO_NAMES = [
-    "\\", "\\a", "a\\\\b", "a:", "a::", "a:s:", "a:s:$FOO", "a:s:t:u", "a:s:$DATA:", "a:s\\b", "a:b/c", "a/b", ".",
+    "\\", "\\a", "a\\\\b", "a:", "a::", "a:s:", "a:s:$FOO", "a:s:t:u", "a:s:$DATA:", "a:s\\b", "a:b/c", "/a", ".",
     "a:s:$INDEX_ALLOCATION", "a\x05", "a:" + "x" * 256, "a:\0", "b\\a.", "b \\a", ":a:b",
 ]  # fmt: skip
 
