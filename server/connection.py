@@ -57,7 +57,7 @@ class ServerConnection:
         self.share = server.arena_share()
         self.trusted = False
         self.authenticated = False
-        """Whether a person with a key has logged on here: before that nothing is taken sealed (ConstrainedConnection)."""
+        """A person with a key has logged on here; before that nothing is taken sealed (ConstrainedConnection)."""
         self.since = time.time()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer = asyncio.get_running_loop().call_later(LOGIN_TIME, self._too_late)

@@ -180,7 +180,6 @@ def _find_session(work: Work, route: Route) -> None:
     if work.sealed_by is not None and work.sealed_by is not session:
         raise Status(NT.USER_SESSION_DELETED, "sealed by another session")
     check_protection(work, session)
-    work.session = session
     if session.outcome is not None and session.outcome.expires is not None:
         session.expired = session.expired or work.connection.server.now() >= session.outcome.expires
     if session.expired and not route.expired_too:
@@ -188,19 +187,21 @@ def _find_session(work: Work, route: Route) -> None:
 
 
 def check_protection(work: Work, session: Session) -> None:
-    """Verify a signature that is there, and refuse a request that lacks the protection its session demands."""
+    """Verify a signature that is there, and refuse a request that lacks the protection its session demands.
+
+    A refusal too is signed (3.3.4.1.1) or sealed as the session's answers are."""
     protection = session.protection
+    work.session = session
     if work.encrypted:
         return
-    if work.header.flags & Flags.SIGNED:
+    work.signed = bool(work.header.flags & Flags.SIGNED)
+    if work.signed:
         channel = session.channels.get(work.connection)
         if channel is None or channel.signer is None or not channel.signer.verify(work.packet, False):
             raise Status(NT.ACCESS_DENIED, "the signature does not verify")
-        work.signed = True
     elif protection.signing_required:
         raise Status(NT.ACCESS_DENIED, "not signed")
     if protection.encryption_required:
-        work.session = session
         raise Status(NT.ACCESS_DENIED, "not encrypted")
 
 

@@ -128,10 +128,10 @@ class Server:
 
     # -- sessions -------------------------------------------------------------------------------------------
     def new_session(self, connection: ServerConnection) -> Session:
-        """A session that has not logged on yet; its id is random, and never 0 or all ones."""
+        """A session that has not logged on yet; its id is random, not 0, and of 32 bits: all that some clients keep."""
         identifier = 0
-        while identifier in (0, 0xFFFFFFFFFFFFFFFF) or identifier in self.sessions:
-            identifier = int.from_bytes(os.urandom(8), "little")
+        while identifier in (0, 0xFFFFFFFF) or identifier in self.sessions:
+            identifier = int.from_bytes(os.urandom(4), "little")
         session = Session(identifier, time.time())
         session.channels[connection] = Channel(connection)
         self.sessions[identifier] = connection.sessions[identifier] = session

@@ -66,7 +66,7 @@ async def _fill(search: Search, info_class: int, room: int, single: bool) -> byt
     used = 0
     while not (single and packed):
         if not search.left:
-            search.left = (await search.cursor.next(BATCH))[::-1]
+            search.left = (await search.cursor.next(1 if single else BATCH))[::-1]
             if not search.left:
                 break
         raw = _pack(info_class, search.left[-1])

@@ -32,7 +32,7 @@ CONNECTED = 3
 class Row(NamedTuple):
     answer: Callable[[Work, IoctlRequest], Awaitable[bytes]]
     on_file: bool = True
-    """Whether it is about an open file: then the FileId is resolved."""
+    """Whether it is about an open file, whose FileId is resolved; else the FileId must be `NO_FILE`."""
 
 
 async def ioctl(work: Work, request: IoctlRequest) -> IoctlResponse:
@@ -48,6 +48,8 @@ async def ioctl(work: Work, request: IoctlRequest) -> IoctlResponse:
         raise Status(NT.INVALID_DEVICE_REQUEST, f"FSCTL {request.ctl_code:#x}")
     if row.on_file:
         find_open(work, request.file_id)
+    elif request.file_id != NO_FILE:
+        raise Status(NT.INVALID_PARAMETER, "a FileId where there is no file")  # 3.3.5.15
     output = await row.answer(work, request)
     file_id = work.open.file_id if work.open is not None else request.file_id
     return IoctlResponse(request.ctl_code, file_id, output)

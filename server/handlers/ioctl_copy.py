@@ -10,7 +10,7 @@ from ..messages.fsctl import (
 )
 from ..messages.ioctl import Fsctl, IoctlRequest
 from ..open import Open
-from ..security.access import FILE_APPEND_DATA, FILE_READ_DATA, FILE_WRITE_DATA
+from ..security.access import FILE_APPEND_DATA, FILE_EXECUTE, FILE_READ_DATA, FILE_WRITE_DATA
 from ..status import NT, Status
 from ..store.base import Kind
 from ..work import Work
@@ -19,6 +19,8 @@ MAX_CHUNKS = 256
 MAX_CHUNK = 1 << 20
 MAX_TOTAL = 16 << 20
 """Windows' limits (3.3.3): clients ask for them by asking for too much."""
+READABLE = FILE_READ_DATA | FILE_EXECUTE
+"""Either lets a source be read."""
 PIECE = 16 << 20
 """A whole-file copy goes in pieces, so that CANCEL is heard."""
 
@@ -43,7 +45,7 @@ async def _copy_chunk(work: Work, request: IoctlRequest) -> bytes:
         work.status = NT.INVALID_PARAMETER
         return CopyChunkResponse(MAX_CHUNKS, MAX_CHUNK, MAX_TOTAL).pack()
     _check_target(target, request.ctl_code == Fsctl.SRV_COPYCHUNK)
-    if not source.mode.access & FILE_READ_DATA:
+    if not source.mode.access & READABLE:
         raise Status(NT.ACCESS_DENIED, "the source was opened without read access")
     if not chunks:
         return await _copy_whole(work, source, target)
@@ -90,8 +92,6 @@ async def _copy(work: Work, source: Open, target: Open, chunks: list[CopyChunk])
             total += await target.file.copy_from(source.file, chunk.source_offset, chunk.target_offset, chunk.length)
             written += 1
             continue
-        if not written:
-            raise Status(work.status)
         break
     return CopyChunkResponse(written, 0, total).pack()
 
@@ -134,7 +134,7 @@ async def _clone(work: Work, source_id: bytes, source_offset: int, offset: int, 
         raise Status(NT.INVALID_PARAMETER, "a negative offset or length")
     source = _source(work, source_id)
     _check_target(target, False)
-    if not source.mode.access & FILE_READ_DATA:
+    if not source.mode.access & READABLE:
         raise Status(NT.ACCESS_DENIED, "the source was opened without read access")
     if _barred(source, target, CopyChunk(source_offset, offset, length)):
         raise Status(NT.FILE_LOCK_CONFLICT)

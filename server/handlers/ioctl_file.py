@@ -29,15 +29,23 @@ from ..store.base import Kind
 from ..work import Work
 
 MAX_TRIM_RANGES = 4096
+NO_COMPRESSION = bytes(2)
+"""COMPRESSION_FORMAT_NONE."""
 
 
-def _file(work: Work, access: int = 0) -> Open:
+def _file(work: Work, access: int) -> Open:
     """The open, which must be of a file's data and hold one of the rights in `access`."""
-    opened = work.open
-    assert opened is not None
+    opened = _held(work, access)
     if opened.file.kind is not Kind.FILE:
         raise Status(NT.INVALID_PARAMETER, "no data file")
-    if access and not opened.mode.access & access:
+    return opened
+
+
+def _held(work: Work, access: int) -> Open:
+    """The open, which must hold one of the rights in `access`."""
+    opened = work.open
+    assert opened is not None
+    if not opened.mode.access & access:
         raise Status(NT.ACCESS_DENIED, f"the open lacks {access:#x}")
     return opened
 
@@ -69,13 +77,22 @@ async def _allocated(work: Work, request: IoctlRequest) -> bytes:
         raise Status(NT.INVALID_PARAMETER, f"{asked.length} bytes at {asked.offset}")
     if not asked.length:
         return b""
-    ranges = await opened.file.allocated(asked.offset, asked.length)
+    ranges = await _ranges(opened, asked)
     room = request.max_output // Range.SIZE
     if len(ranges) > room:
         if not room:
             raise Status(NT.BUFFER_TOO_SMALL)
         work.status = NT.BUFFER_OVERFLOW
     return b"".join(Range(offset, length).pack() for offset, length in ranges[:room])
+
+
+async def _ranges(opened: Open, asked: Range) -> list[tuple[int, int]]:
+    """What of `asked` holds data: all of it up to the end of a file that is not sparse (MS-FSA 2.1.5.10.22)."""
+    stat = await opened.file.stat()
+    if stat.attributes & FileAttribute.SPARSE_FILE:
+        return await opened.file.allocated(asked.offset, asked.length)
+    length = min(asked.length, stat.size - asked.offset)
+    return [(asked.offset, length)] if length > 0 else []
 
 
 async def _regions(work: Work, request: IoctlRequest) -> bytes:
@@ -111,10 +128,7 @@ async def _get_reparse(work: Work, request: IoctlRequest) -> bytes:
 
 
 async def _set_reparse(work: Work, request: IoctlRequest) -> bytes:
-    opened = work.open
-    assert opened is not None
-    if not opened.mode.access & (FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES):
-        raise Status(NT.ACCESS_DENIED, "opened without write access")
+    opened = _held(work, FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES)
     _check_reparse(request.input)
     await opened.file.set_reparse(request.input)
     return b""
@@ -130,10 +144,7 @@ def _check_reparse(data: bytes) -> ReparseBuffer:
 
 
 async def _delete_reparse(work: Work, request: IoctlRequest) -> bytes:
-    opened = work.open
-    assert opened is not None
-    if not opened.mode.access & (FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES):
-        raise Status(NT.ACCESS_DENIED, "opened without write access")
+    opened = _held(work, FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES)
     await opened.file.delete_reparse(_check_reparse(request.input).tag)
     return b""
 
@@ -156,6 +167,16 @@ async def _get_compression(work: Work, request: IoctlRequest) -> bytes:
     return (1 if compressed else 0).to_bytes(2, "little")
 
 
+async def _set_compression(work: Work, request: IoctlRequest) -> bytes:
+    """Nothing is compressed here: only that may be asked for (MS-FSA 2.1.5.10.35)."""
+    _held(work, FILE_WRITE_DATA)
+    if len(request.input) < 2:
+        raise Status(NT.INVALID_PARAMETER, "no format")
+    if request.input[:2] != NO_COMPRESSION:
+        raise Status(NT.NOT_SUPPORTED, "compression")
+    return b""
+
+
 TABLE = {
     Fsctl.SET_SPARSE: _set_sparse,
     Fsctl.SET_ZERO_DATA: _zero,
@@ -168,4 +189,5 @@ TABLE = {
     Fsctl.CREATE_OR_GET_OBJECT_ID: _object_id,
     Fsctl.GET_OBJECT_ID: _object_id,
     Fsctl.GET_COMPRESSION: _get_compression,
+    Fsctl.SET_COMPRESSION: _set_compression,
 }

@@ -66,9 +66,9 @@ def _unlock(locks: Locks, opened: Open, elements: list[LockElement]) -> None:
 async def _lock(work: Work, locks: Locks, opened: Open, elements: list[LockElement]) -> None:
     if opened.file.kind is Kind.DIRECTORY:
         raise Status(NT.INVALID_PARAMETER, "a directory has no byte ranges")
-    patient = not elements[0].flags & LockFlags.FAIL_IMMEDIATELY
+    patient = any(not element.flags & LockFlags.FAIL_IMMEDIATELY for element in elements)
     if patient and len(elements) > 1:
-        raise Status(NT.INVALID_PARAMETER, "several locks that wait")
+        raise Status(NT.INVALID_PARAMETER, "several locks, and one that waits")
     ranges = [_range(opened, element) for element in elements]
     for number, wanted in enumerate(ranges):
         if locks.take([wanted]):

@@ -46,6 +46,7 @@ async def negotiate(work: Work, request: NegotiateRequest) -> NegotiateResponse:
     config = work.connection.server.config
     dialect = _dialect(request, config.min_protocol, config.max_protocol, negotiated.dialect == 0)
     contexts: list[NegotiateContext] = []
+    negotiated.cipher, negotiated.signing = 0, -1  # what a multi-protocol negotiate before this one settled is void
     if dialect == Dialect.SMB311:
         contexts = _settle_contexts(negotiated, request, config.encryption != "off")
         negotiated.preauth = work.preauth = Preauth()

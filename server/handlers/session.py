@@ -2,6 +2,8 @@
 
 import copy
 
+from smbdirect.wire import Malformed
+
 from ..messages.header import Flags
 from ..messages.negotiate import Dialect, SecurityMode
 from ..messages.session import (
@@ -30,7 +32,7 @@ async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupRespons
         attempt.preauth.update([work.packet])
     try:
         token, outcome = await attempt.exchange.step(request.token)
-    except Status:
+    except (Status, Malformed):
         session.setups.pop(work.connection, None)
         if not session.valid:
             work.connection.server.forget(session)
@@ -51,7 +53,7 @@ async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupRespons
         _renew(work, session, outcome)
     else:
         await _establish(work, session, outcome, attempt, request)
-    work.must_sign = True
+    work.must_sign = session.trusted
     return SessionSetupResponse(_flags(session), token)
 
 
@@ -159,6 +161,7 @@ async def _establish(
     session.dialect, session.client_guid = negotiated.dialect, negotiated.client_guid
     session.cipher, session.signing = negotiated.cipher, negotiated.signing
     connection.trust()
+    connection.authenticated |= session.trusted
     previous = server.sessions.get(request.previous_session_id)
     if previous is not None and previous is not session and previous.user == session.user:
         await server.end_session(previous)  # 3.3.5.5.3: the client has come back
@@ -178,6 +181,7 @@ def _bind(work: Work, session: Session, outcome: Outcome, attempt: Setup) -> Non
     session.channels[work.connection] = Channel(work.connection, _signer(work, _keys(work, outcome, attempt)))
     work.connection.sessions[session.id] = session
     work.connection.trust()
+    work.connection.authenticated = True
 
 
 async def logoff(work: Work, request: LogoffRequest) -> LogoffResponse:
