@@ -98,9 +98,7 @@ class Opens:
         opened.closed = True
         self.by_volatile.pop(opened.volatile, None)
         opened.session.opens.pop(opened.volatile, None)
-        for work in list(opened.waiting):
-            if work is not but:
-                work.cancel(opened.ends_with(work))
+        self.end_waits(opened, but)
         if opened.pipe is not None:
             return
         try:
@@ -109,6 +107,12 @@ class Opens:
             if opened.search is not None:
                 await opened.search.cursor.close()
             await opened.file.close()
+
+    def end_waits(self, opened: Open, but: "Work | None" = None) -> None:
+        """End the requests that wait on `opened`, which is about to be closed."""
+        for work in list(opened.waiting):
+            if work is not but:
+                work.cancel(opened.ends_with(work))
 
     def unlinked(self, shared: Shared) -> None:
         """The name of what `shared` is about is gone while it is open (POSIX semantics): no new open finds it."""

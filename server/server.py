@@ -153,7 +153,10 @@ class Server:
         """Close everything open through `tree`, and the tree."""
         if tree.session.trees.pop(tree.id, None) is None:
             return
-        for opened in [opened for opened in tree.session.opens.values() if opened.tree is tree]:
+        ending = [opened for opened in tree.session.opens.values() if opened.tree is tree]
+        for opened in ending:  # before any lock is let go, which one of them may wait for
+            self.opens.end_waits(opened, but)
+        for opened in ending:
             try:
                 await self.opens.close(opened, but)
             except (Status, OSError) as error:
