@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from smbdirect.wire import Buffer, Malformed
-from transport.base import Reply
+from transport.base import Message, Reply
 
 from .messages.base import HEADER_SIZE
 from .messages.header import PROTOCOL_ID, Command, ErrorResponse, Flags, Header
@@ -63,6 +63,8 @@ class Answers:
     connection: "ServerConnection"
     sealed_by: Session | None
     """The session whose keys sealed the request: the answer is sealed with them too."""
+    message: Message
+    """What is being answered; `connection` releases it in the end."""
     waiting: list[Answer] = field(default_factory=list)
     length: int = ENVELOPE
     """At most so many bytes are in what waits, once it is a message."""

@@ -83,7 +83,7 @@ class ServerConnection:
         """Answer one received message; whatever happens its memory is given back."""
         try:
             packet, sealed_by = self._unwrap(message.view)
-            await self._answer(packet, sealed_by)
+            await self._answer(packet, Answers(self, sealed_by, message))
         except (Malformed, Lost) as error:
             self._say(error)
             await self.transport.close()
@@ -105,8 +105,7 @@ class ServerConnection:
             raise Malformed("sealed for a session that has no keys here")  # 3.3.5.2.1.1
         return session.protection.sealer.unseal(view), session
 
-    async def _answer(self, packet: memoryview, sealed_by: Session | None) -> None:
-        answers = Answers(self, sealed_by)
+    async def _answer(self, packet: memoryview, answers: Answers) -> None:
         if packet[:4] == SMB1_ID:
             packet = self.server.multi_protocol(packet)
         works = self._works(packet, answers)

@@ -87,6 +87,15 @@ class Work:
             block.release()
         self.blocks.clear()
 
+    def forget_request(self) -> None:
+        """Nothing of the request is needed any more: the memory it came in need not wait with it.
+
+        Before the last request of a message this does nothing, for what follows lies in the same memory.
+        """
+        if self.last and self.answers is not None:
+            self.packet = memoryview(b"")
+            self.answers.message.release()
+
     async def wait(self, future: "asyncio.Future[None]") -> None:
         """Wait for what another request must do (a lock, a notify): the client gets an interim response first.
 

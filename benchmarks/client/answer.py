@@ -35,8 +35,8 @@ class Answer:
         status, command = self.header.status, self.header.command
         if status == NT.MORE_PROCESSING_REQUIRED:
             return command != Command.SESSION_SETUP
-        if command == Command.IOCTL and status == NT.INVALID_PARAMETER:  # COPYCHUNK tells its limits so, 3.3.5.15.6
-            return self.packet[HEADER_SIZE] != IOCTL_RESPONSE_SIZE
+        if command == Command.IOCTL and self.packet[HEADER_SIZE] == IOCTL_RESPONSE_SIZE:
+            return False  # COPYCHUNK tells its limits, and how far it came, beside an error: 3.3.5.15.6
         return status >> 30 == 3 or (status >> 30 == 2 and status != NT.BUFFER_OVERFLOW)
 
     def error(self) -> ErrorResponse:

@@ -98,6 +98,7 @@ async def notify(work: Work, request: ChangeNotifyRequest) -> ChangeNotifyRespon
         raise Status(NT.INVALID_PARAMETER, f"{request.output_length} bytes of answer")
     changed = asyncio.get_running_loop().create_future()
     opened.waiting.add(work)
+    work.forget_request()
     try:
         await work.wait(changed)
     finally:

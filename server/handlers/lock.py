@@ -92,6 +92,7 @@ async def _wait(work: Work, locks: Locks, opened: Open, wanted: Range) -> None:
     """Until the range is held, the request is cancelled, or the open is closed (then RANGE_NOT_LOCKED)."""
     waiting = locks.queue([wanted])
     opened.waiting.add(work)
+    work.forget_request()
     try:
         await work.wait(waiting.granted)
     except Status:
