@@ -217,6 +217,14 @@ def read_names(path: Path) -> list[str]:
     return [line for line in lines if line]
 
 
+def hold(outcomes: Iterable[Outcome], path: Path) -> None:
+    """Add the tests that passed, and did the server no harm, to those that `path` lists."""
+    passed = {outcome.test for outcome in outcomes if outcome.result == "pass" and not outcome.server}
+    known = set(read_names(path)) if path.exists() else set()
+    head = f"# Tests that pass here with smbtorture {version()}; none is lost again.\n"
+    path.write_text(head + "".join(f"{name}\n" for name in sorted(passed | known)))
+
+
 def compare(outcomes: Iterable[Outcome], path: Path) -> None:
     """Print where `outcomes` differ from the results that `path` (result, tab, name) holds."""
     rows = (line.partition("\t") for line in path.read_text().splitlines())
@@ -236,6 +244,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--limit", type=float, default=60, metavar="SECONDS", help="for one test (default 60)")
     add("--jobs", type=int, default=2, help="servers and tests at once (default 2)")
     add("--results", type=Path, metavar="TSV", help="write result and name of each test")
+    add("--hold", type=Path, metavar="FILE", help="add the tests that passed to FILE, for --held")
     add("--compare", type=Path, metavar="TSV", help="print where results differ from these")
     add("--logs", type=Path, metavar="DIR", help="keep what was said by tests that do not pass")
     return parser.parse_args(argv)
@@ -265,6 +274,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if options.results:
         options.results.write_text("".join(f"{o.result}\t{o.test}\n" for o in outcomes))
+    if options.hold:
+        hold(outcomes, options.hold)
     if options.compare:
         compare(outcomes, options.compare)
     return summary(outcomes, time.monotonic() - begun, logs, bool(options.held))
