@@ -16,6 +16,7 @@ from .cursor import PosixCursor, Selection
 from .inode import Inode
 from .metadata import Metadata
 from .opening import Opened
+from .threads import ANYONE
 
 if TYPE_CHECKING:
     from .posix import PosixStore
@@ -73,7 +74,7 @@ class PosixFile(Metadata):
         return count
 
     async def read_into(self, into: memoryview, offset: int) -> int:
-        return await self._hop(None, self._read, self._for_reading(), into, offset)
+        return await self._hop(ANYONE, self._read, self._for_reading(), into, offset)
 
     def _read(self, descriptor: int, into: memoryview, offset: int) -> int:
         count = data.read(descriptor, into, offset)
@@ -100,7 +101,7 @@ class PosixFile(Metadata):
         await self._hop(self.who, self._zero, offset, length)
 
     async def allocated(self, offset: int, length: int) -> list[tuple[int, int]]:
-        return await self._hop(self.who, data.allocated, self._for_reading(), offset, length)
+        return await self._hop(ANYONE, data.allocated, self._for_reading(), offset, length)
 
     async def trim(self, ranges: Sequence[tuple[int, int]]) -> None:
         await self._hop(self.who, data.trim, self._for_writing(), ranges)

@@ -152,14 +152,30 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
         return lambda name: True
     if not is_pattern(folded):
         return lambda name: fold(name) == folded
-    if folded[0] == "*" and not is_pattern(folded[1:]):
-        return lambda name: fold(name).endswith(folded[1:])
+    if not is_pattern(folded.replace("*", "")):
+        pieces = folded.split("*")
+        return lambda name: _has_pieces(pieces, fold(name))
     return lambda name: _walk(folded, fold(name))
 
 
 def match(pattern: str, name: str) -> bool:
     """Whether `name` matches `pattern`."""
     return compile_pattern(pattern)(name)
+
+
+def _has_pieces(pieces: list[str], name: str) -> bool:
+    """Whether `name` is these pieces in order with anything between them: a pattern with no wildcard but *."""
+    first, *middle, last = pieces
+    end = len(name) - len(last)
+    if len(first) > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    at = len(first)
+    for piece in middle:
+        found = name.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
 
 
 def _walk(pattern: str, name: str) -> bool:

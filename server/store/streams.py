@@ -207,15 +207,31 @@ class Streams:
             if os.geteuid() == 0:
                 os.fchown(file, owner.st_uid, owner.st_gid)
             data.write(file, [self._get(descriptor, kept)], 0, through=False)
-            path = inode.proc(descriptor)
-            os.removexattr(path, _xattr(kept))
-            os.setxattr(path, _xattr(moved), moved.elsewhere.encode())
+            self._replace(inode.proc(descriptor), kept, moved)
         except BaseException:
             self._unlink(moved.elsewhere)
             raise
         finally:
             os.close(file)
         return moved
+
+    def _replace(self, path: str, kept: Kept, moved: Kept) -> None:
+        """Put the xattr that names a file in the place of the one that holds the data."""
+        value = moved.elsewhere.encode()
+        try:
+            os.setxattr(path, _xattr(moved), value)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            before = os.getxattr(path, _xattr(kept))
+            os.removexattr(path, _xattr(kept))
+            try:
+                os.setxattr(path, _xattr(moved), value)
+            except OSError:
+                os.setxattr(path, _xattr(kept), before)
+                raise
+        else:
+            os.removexattr(path, _xattr(kept))
 
     def _directory(self) -> int:
         with self._lock:

@@ -26,6 +26,10 @@ _Credentials = tuple[int, int, tuple[int, ...]]
 _Job = tuple["Loan", Callable[..., Any], tuple[Any, ...], Identity | None]
 
 
+ANYONE = Identity("anyone", -1, -1, (), frozenset(), b"", b"")
+"""Asks for no identity: what was judged when a descriptor was opened need not be judged again, nor a thread switch."""
+
+
 class _Acting(threading.local):
     """What the calling thread acts as; None outside the pool, and while a switch is under way or has failed."""
 
@@ -73,7 +77,8 @@ class IdentityThreads:
     async def run(
         self, who: Identity | None, function: Callable[..., T], *args: Any, undo: Callable[[T], None] | None = None
     ) -> T:
-        """`function(*args)` in a thread, as `who` (None: as the service itself); an OSError becomes its Status.
+        """`function(*args)` in a thread, as `who` (None: as the service itself; ANYONE: as whoever the thread acts as);
+        an OSError becomes its Status.
 
         Where the caller was cancelled meanwhile, `undo` gives back what the call has got.
         """
@@ -114,7 +119,7 @@ class IdentityThreads:
             result: Any = None
             problem: BaseException | None = None
             try:
-                if self.switches:
+                if self.switches and who is not ANYONE:
                     _become(service if who is None else (who.uid, who.gid, who.groups))
                 result = function(*args)
             except BaseException as error:

@@ -1,5 +1,6 @@
 """Names: what may be one, when two are the same, wildcards, and a CREATE's name taken apart."""
 
+import re
 import time
 
 import pytest
@@ -183,6 +184,12 @@ def test_stars_are_what_a_regular_expression_says(head: str, tail: str) -> None:
     name = head + "b" + tail
     assert names.match(f"{head}*{tail}", name)
     assert names.match(f"*{tail}", name)
+
+
+@given(st.text("ab*", max_size=12), st.text("ab", max_size=12))
+def test_patterns_of_stars_alone_take_a_short_cut_to_the_same_end(pattern: str, name: str) -> None:
+    expected = re.fullmatch(pattern.replace("*", ".*"), name, re.DOTALL) is not None
+    assert names.match(pattern, name) is (expected or pattern == "")
 
 
 @pytest.mark.parametrize("pattern", ["*a" * 100 + "b", "<a" * 100, ">" * 200, "*<" * 100 + "b", '*?<>"' * 40])

@@ -5,7 +5,9 @@ import errno
 import os
 import stat
 import threading
+import tracemalloc
 from pathlib import Path as Directory
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,7 +77,7 @@ async def test_a_stream_of_any_size_is_kept_whole_and_goes_with_its_file(store: 
 @scenario
 async def test_a_big_stream_goes_when_it_is_removed_or_its_file_replaced(store: PosixStore, root: Directory) -> None:
     for name in ("a", "b"):
-        stream = await made(store, name, stream="big", data=b"x" * 100_000)
+        stream = await made(store, name, stream="big", data=b"x" * 30_000)
         await stream.close()
     assert len(os.listdir(root / HIDDEN)) == 2
     stream = (await opened(store, "a", stream="big")).file
@@ -84,7 +86,7 @@ async def test_a_big_stream_goes_when_it_is_removed_or_its_file_replaced(store: 
     base = (await opened(store, "a")).file
     await base.rename(("B",), True)
     assert os.listdir(root / HIDDEN) == []
-    await (await made(store, "b", stream="big", data=b"x" * 100_000)).close()
+    await (await made(store, "b", stream="big", data=b"x" * 30_000)).close()
     await base.overwrite(New(), True)
     assert os.listdir(root / HIDDEN) == []
     for each in (stream, base):
@@ -263,6 +265,56 @@ def test_a_rename_of_file_systems_without_noreplace_still_replaces_nothing(
         await store.close()
 
     asyncio.run(whole())
+
+
+@scenario
+async def test_streams_move_out_when_the_xattrs_are_full(store: PosixStore, root: Directory) -> None:
+    """On ext4 all xattrs of a file share one block; elsewhere they just stay where they are."""
+    payloads = {f"s{number}": bytes([number]) * 900 for number in range(8)}
+    for name, payload in payloads.items():
+        stream = (await opened(store, "a", stream=name, make=Make.IF_ABSENT)).file
+        await stream.write([payload], 0, False)
+        await stream.close()
+    for name, payload in payloads.items():
+        stream = (await opened(store, "a", stream=name)).file
+        assert await content(stream) == payload
+        await stream.close()
+
+
+class _Entries:
+    """What os.scandir gives, for a directory larger than any that a test makes."""
+
+    def __init__(self, count: int) -> None:
+        self._names = (SimpleNamespace(name=f"file{number:06}") for number in range(count))
+
+    def __next__(self) -> SimpleNamespace:
+        return next(self._names)
+
+    def __iter__(self) -> "_Entries":
+        return self
+
+    def close(self) -> None:
+        self._names.close()
+
+
+@scenario
+async def test_a_large_directory_is_walked_in_little_memory(
+    store: PosixStore, root: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = (await opened(store, access=READ)).file
+    monkeypatch.setattr(os, "scandir", lambda descriptor: _Entries(30_000))
+    cursor = directory.entries("*7*", False)
+    tracemalloc.start()
+    seen = 0
+    while batch := await cursor.next(500):
+        seen += len(batch)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seen == sum("7" in f"{number:06}" for number in range(30_000))
+    assert peak < 500_000
+    monkeypatch.undo()
+    await cursor.close()
+    await directory.close()
 
 
 # -- closing ----------------------------------------------------------------------------------------------------
