@@ -102,7 +102,11 @@ class ReadResponse(Response):
 
     def parts(self) -> list[Buffer]:
         fixed = _ReadResponse(data_length=len(self.data), data_remaining=self.remaining, flags=self.flags).pack()
-        return [fixed, self.data] if len(self.data) else [fixed + b"\0"]
+        if len(self.data):
+            return [fixed, self.data]
+        # What went through a channel leaves an empty Buffer, and not the one byte that StructureSize counts: the
+        # Linux client takes the count for bytes it has read, and then that byte for the next message's first.
+        return [fixed if self.remaining else fixed + b"\0"]
 
 
 @pdu

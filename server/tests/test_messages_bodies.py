@@ -5,7 +5,7 @@ import pytest
 from server.messages.base import HEADER_SIZE, Body
 from server.messages.file import LockRequest
 from server.messages.header import PROTOCOL_ID, Command, ErrorResponse, Header
-from server.messages.read_write import ReadRequest, WriteRequest
+from server.messages.read_write import ReadRequest, ReadResponse, WriteRequest
 from server.messages.registry import REQUESTS, RESPONSES
 from server.messages.tree import TreeConnectRequest
 from smbdirect.wire import Malformed
@@ -112,3 +112,9 @@ def test_a_header_is_64_bytes_and_reads_back() -> None:
     for end in range(len(packed)):
         with pytest.raises(Malformed):
             Header.unpack_from(packed[:end])
+
+
+def test_the_answer_to_a_channel_read_ends_with_its_fixed_part():
+    """The Linux client takes a byte behind it for the next message's first (cifs_readv_receive)."""
+    assert sum(map(len, ReadResponse(remaining=4096).parts())) == 16
+    assert sum(map(len, ReadResponse().parts())) == 17
