@@ -226,7 +226,7 @@ class ServerConnection:
         """Let what is in flight finish, end what waits for others, and close (SIGTERM)."""
         for work in list(self.pending.by_async.values()):
             work.cancel()
-        while self._tasks:
+        if self._tasks:  # those that are there now: a client that keeps asking does not keep the server
             await asyncio.wait(self._tasks)
         await self.transport.close()
 

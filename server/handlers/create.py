@@ -1,5 +1,6 @@
 """CREATE (MS-SMB2 3.3.5.9): open or make a file, directory, stream or named pipe."""
 
+from ..granting import Wish
 from ..messages.create import CreateAction, CreateOptions, CreateRequest, CreateResponse, Disposition, Impersonation
 from ..open import Mode, Open
 from ..opens import Opens
@@ -9,6 +10,7 @@ from ..store.base import Found, Make
 from ..work import Work
 from .create_answer import answer
 from .create_asked import Asked, cuts, take_apart
+from .create_caching import check_key, clear, grant_caching, wish_of
 from .create_check import check_kind, check_request, grant
 from .pipe import open_pipe
 
@@ -25,14 +27,20 @@ async def create(work: Work, request: CreateRequest) -> CreateResponse:
     check_request(request)
     asked = take_apart(work, request)
     opens = work.connection.server.opens
-    for _ in range(TRIES):
+    wish = wish_of(work, request)
+    await check_key(work, asked.wanted, wish)
+    tries = 0
+    while tries < TRIES:
         before = opens.removals
         found = await _open(work, asked)
         registered = False
         try:
             if opens.removals != before and not found.made and (await found.file.stat()).links == 0:
+                tries += 1
                 continue  # it was deleted between the store's look and ours
-            response = await _register(work, asked, found, opens)
+            response = await _register(work, asked, found, opens, wish)
+            if response is None:
+                continue
             registered = True
             return response
         finally:
@@ -59,13 +67,17 @@ async def _open(work: Work, asked: Asked) -> Found:
     return found
 
 
-async def _register(work: Work, asked: Asked, found: Found, opens: Opens) -> CreateResponse:
-    """Judge what was found, cut it where that was asked, and put the open into the tables."""
+async def _register(work: Work, asked: Asked, found: Found, opens: Opens, wish: Wish) -> CreateResponse | None:
+    """Judge what was found, cut it where that was asked, and put the open into the tables.
+
+    None where it waited for somebody's break: what was found may be something else by now.
+    """
     request, tree = asked.request, work.tree
     assert tree is not None and work.session is not None
     await check_kind(request, asked.wanted, found)
     access = grant(work, asked, found)
-    opens.check(found.file.key, access | (FILE_WRITE_DATA if cuts(request, found) else 0), request.share_access)
+    if not await clear(work, asked, found, access, wish):
+        return None
     opened = _make_open(work, asked, found, access, opens)
     action = CreateAction.CREATED if found.made else CreateAction.OPENED
     stat = found.stat
@@ -73,6 +85,8 @@ async def _register(work: Work, asked: Asked, found: Found, opens: Opens) -> Cre
         superseded = request.disposition == Disposition.SUPERSEDE
         try:
             stat = await found.file.overwrite(asked.wanted.new, superseded)
+            if opened.closed:
+                raise Status(NT.FILE_CLOSED, "closed while it was being cut")
         except BaseException:
             opens.abandon(opened)
             raise
@@ -81,12 +95,20 @@ async def _register(work: Work, asked: Asked, found: Found, opens: Opens) -> Cre
         work.related.file_id = opened.file_id
         work.related.failed = NT.SUCCESS
     work.open = opened
-    return answer(work, asked, found, opened, stat, action)
+    response = answer(work, asked, found, opened, stat, action)
+    response.oplock_level, contexts = grant_caching(work, asked, found, opened, wish)
+    response.contexts = contexts + response.contexts
+    if action != CreateAction.OPENED:
+        opens.breaks.data_cut(opened)
+        opens.breaks.parent_changed(opened)
+    return response
 
 
 def _make_open(work: Work, asked: Asked, found: Found, access: int, opens: Opens) -> Open:
     assert work.tree is not None and work.session is not None
     request = asked.request
+    if work.session.trees.get(work.tree.id) is not work.tree:
+        raise Status(NT.NETWORK_NAME_DELETED, "the tree has gone while its file was being opened")
     persistent, volatile = opens.new_ids()
     opened = Open(
         volatile, persistent, work.session, work.tree,

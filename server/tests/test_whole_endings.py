@@ -206,9 +206,11 @@ def test_the_512_requests_that_may_wait_are_ended_by_one_close() -> None:
 def test_a_file_to_be_deleted_goes_with_its_last_handle_however_that_ends(way: str) -> None:
     async def test(here: Whole, session: Session, tree: Tree) -> None:
         file = await tree.create("gone", disposition=Disposition.CREATE, options=CreateOptions.DELETE_ON_CLOSE)
-        await {"close": file.close, "tree disconnect": tree.disconnect, "logoff": session.logoff}.get(
-            way, session.client.close
-        )()
+        ways: dict[str, Callable[[], Awaitable[object]]] = {
+            "close": file.close, "tree disconnect": tree.disconnect, "logoff": session.logoff,
+            "loss": session.client.close,
+        }  # fmt: skip
+        await ways[way]()
         await settle()
         other = await here.tree()
         with refused(NT.OBJECT_NAME_NOT_FOUND):
