@@ -28,7 +28,7 @@ _RESULT = re.compile(r"^(success|failure|skip|error)\w*: ", re.MULTILINE)
 _WORDS = {"success": "pass", "failure": "fail", "error": "fail", "skip": "skip"}
 _SERVERS: dict[str, type[Running]] = {"ours": Ours, "samba": Samba}
 _SETTINGS: dict[type[Running], dict[str, str]] = {
-    Ours: {},
+    Ours: {"max ip connections": "256"},
     Samba: {
         "vfs objects": "acl_xattr streams_xattr", "ea support": "yes", "kernel oplocks": "no",
         "kernel share modes": "no", "posix locking": "no", "map acl inherit": "yes",

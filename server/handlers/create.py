@@ -74,7 +74,7 @@ async def _register(work: Work, asked: Asked, found: Found, opens: Opens, wish: 
     """
     request, tree = asked.request, work.tree
     assert tree is not None and work.session is not None
-    await check_kind(request, asked.wanted, found)
+    await check_kind(asked, found)
     access = grant(work, asked, found)
     if not await clear(work, asked, found, access, wish):
         return None

@@ -32,6 +32,8 @@ class Asked:
     wanted: Wanted
     maximal_access: bool
     disk_id: bool
+    plain: bool
+    """It must be no directory: that was said, or its unnamed data was named."""
 
 
 def take_apart(work: Work, request: CreateRequest) -> Asked:
@@ -67,6 +69,7 @@ def take_apart(work: Work, request: CreateRequest) -> Asked:
         Wanted(path, stream, access, make, new, bool(request.options & CreateOptions.DELETE_ON_CLOSE)),
         find(contexts, ContextName.MXAC) is not None,
         find(contexts, ContextName.QFID) is not None,
+        kind == "$DATA" or bool(request.options & CreateOptions.NON_DIRECTORY_FILE),
     )
 
 

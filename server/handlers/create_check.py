@@ -13,12 +13,14 @@ from ..security.access import (
     map_generic,
 )
 from ..status import NT, Status
-from ..store.base import Found, Kind, Wanted
+from ..store.base import Found, Kind
 from ..work import Work
 from .create_asked import OVERWRITES, Asked, cuts
 
 UNSUPPORTED = CreateOptions.OPEN_BY_FILE_ID | 0x80 | CreateOptions.RESERVE_OPFILTER  # 0x80: CREATE_TREE_CONNECTION
 KNOWN_OPTIONS = 0x00FFFFFF
+UNKNOWN_ACCESS = 0x0CE0FE00
+"""Rights that mean nothing (MS-FSA 2.1.5.1)."""
 SETTABLE_ATTRIBUTES = 0x0000_7FB7
 
 
@@ -27,6 +29,8 @@ def check_request(request: CreateRequest) -> None:
     options = request.options
     if options & UNSUPPORTED:
         raise Status(NT.NOT_SUPPORTED, f"create options {options:#x}")
+    if not request.desired_access or request.desired_access & UNKNOWN_ACCESS:
+        raise Status(NT.ACCESS_DENIED, f"access {request.desired_access:#x}")
     if options & ~KNOWN_OPTIONS or request.disposition > Disposition.OVERWRITE_IF or request.share_access & ~7:
         raise Status(NT.INVALID_PARAMETER, "options, disposition or share access")
     if request.attributes & ~SETTABLE_ATTRIBUTES:
@@ -34,22 +38,21 @@ def check_request(request: CreateRequest) -> None:
     directory, plain = options & CreateOptions.DIRECTORY_FILE, options & CreateOptions.NON_DIRECTORY_FILE
     if directory and (plain or request.disposition in OVERWRITES):
         raise Status(NT.INVALID_PARAMETER, "a directory that is no directory, or to be overwritten")
-    if not request.desired_access:
-        raise Status(NT.ACCESS_DENIED, "no access asked for")
     if options & CreateOptions.DELETE_ON_CLOSE and not map_generic(request.desired_access) & (DELETE | MAXIMUM_ALLOWED):
         raise Status(NT.ACCESS_DENIED, "DELETE_ON_CLOSE without DELETE")
     if request.name.startswith("\\"):
         raise Status(NT.INVALID_PARAMETER, "a name that begins with a separator")
 
 
-async def check_kind(request: CreateRequest, wanted: Wanted, found: Found) -> None:
+async def check_kind(asked: Asked, found: Found) -> None:
     """Whether what is there is what was asked for (MS-FSA 2.1.5.1.2)."""
+    request, wanted = asked.request, asked.wanted
     attributes = found.stat.attributes
     kind = found.file.kind
     if attributes & Attribute.REPARSE_POINT and not request.options & CreateOptions.OPEN_REPARSE_POINT:
         await _stop(found)
     if kind is Kind.DIRECTORY and not wanted.stream:
-        if request.options & CreateOptions.NON_DIRECTORY_FILE:
+        if asked.plain:
             raise Status(NT.FILE_IS_A_DIRECTORY)
         if cuts(request, found):
             raise Status(

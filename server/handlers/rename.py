@@ -69,9 +69,11 @@ async def _clear_target(work: Work, opened: Open, target: Path, wanted: Rename, 
 
 
 async def _rename_stream(opened: Open, wanted: Rename) -> None:
-    """A stream takes another name on the same file; the target is ":name" or ":name:$DATA"."""
+    """A stream takes another name on the same file; the target is ":name" or ":name:$DATA".
+
+    A target with a path is a file to be opened for the new name without sharing DELETE, which this open has."""
     if not wanted.name.startswith(":"):
-        raise Status(NT.INVALID_PARAMETER, "a stream stays with its file")
+        raise Status(NT.SHARING_VIOLATION, "a stream stays with its file")
     name, _, kind = wanted.name[1:].partition(":")
     if kind and kind.upper() != "$DATA":
         raise Status(NT.INVALID_PARAMETER, f"stream type {kind!r}")

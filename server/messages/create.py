@@ -82,6 +82,10 @@ class CreateContext(NamedTuple):
     data: bytes = b""
 
 
+SHORTEST_NAME = 4
+"""Bytes: no context is called anything shorter."""
+
+
 def find(contexts: Iterable[CreateContext], name: bytes) -> CreateContext | None:
     """The one context called `name`, None where there is none; a second is Malformed."""
     found = [context for context in contexts if context.name == name]
@@ -106,6 +110,8 @@ def unpack_contexts(packet: memoryview) -> list[CreateContext]:
     for entry in chain(packet, _Context.SIZE, "create context", align=8):
         head = _Context.unpack_from(entry)
         name = span(entry, head.name_offset, head.name_length, "create context's name")
+        if len(name) < SHORTEST_NAME:
+            raise Malformed(f"create context: a name of {len(name)} bytes")
         data = span(entry, head.data_offset, head.data_length, "create context's data")
         contexts.append(CreateContext(bytes(name), bytes(data)))
     return contexts

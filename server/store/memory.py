@@ -14,6 +14,7 @@ from server.security import access, descriptors
 from ..status import NT, Status
 from . import attributes, names, reparse
 from .base import Cursor, Ea, Entry, Found, Identity, Kind, Make, New, Path, Shape, Stat, Store, Stream, Wanted
+from .opening import refuse_doomed
 from .streams import allocation as stream_allocation
 
 BLOCK = 4096
@@ -182,6 +183,7 @@ class MemoryStore(Store):
             return link, False
         if wanted.make is Make.NEVER:
             raise Status(NT.OBJECT_NAME_NOT_FOUND, wanted.path[-1])
+        refuse_doomed(wanted)
         above = self.directory(wanted.path[:-1], wanted.path[-1])
         return self._make(who, above, wanted.path[-1], New() if wanted.stream else wanted.new), True
 

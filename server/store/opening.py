@@ -118,6 +118,7 @@ def _modes(wanted: int) -> tuple[int, ...]:
 def make(resolver: Resolver, options: Options, who: Identity, wanted: Wanted, place: Place) -> Opened:
     """Make what `wanted` says in `place`; FileExistsError where someone else was faster."""
     directory = wanted.new.directory and not wanted.stream
+    refuse_doomed(wanted)
     above = acls.of_directory(place.directory)
     access.check(above, who, access.FILE_ADD_SUBDIRECTORY if directory else access.FILE_ADD_FILE)
     acl = descriptors.inherit(above, who, directory, wanted.new.descriptor)
@@ -135,6 +136,12 @@ def make(resolver: Resolver, options: Options, who: Identity, wanted: Wanted, pl
             os.close(descriptor)
             _unmake(place, directory, change)
             raise
+
+
+def refuse_doomed(wanted: Wanted) -> None:
+    """What is made READONLY cannot be deleted at its close (MS-FSA 2.1.5.1.1)."""
+    if wanted.delete_on_close and not wanted.stream and wanted.new.attributes & attributes.READONLY:
+        raise Status(NT.CANNOT_DELETE, "READONLY")
 
 
 def _make_file(place: Place, options: Options) -> int:

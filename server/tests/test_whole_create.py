@@ -1,0 +1,85 @@
+"""CREATE on the whole server: what it refuses, in which order, and what an open keeps others from."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from benchmarks.client import Tree
+from server.messages.create import CreateContext, CreateOptions, Disposition
+from server.messages.fscc_file import FileAttribute, FileClass
+from server.messages.fscc_set import Rename
+from server.security.access import FILE_READ_DATA, FILE_WRITE_DATA
+from server.status import NT, Status
+from server.tests.served import served
+
+CREATE, OPEN, OPEN_IF = Disposition.CREATE, Disposition.OPEN, Disposition.OPEN_IF
+
+
+def with_tree(use: Callable[[Tree], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with served() as here:
+            await use(await here.tree())
+
+    asyncio.run(run())
+
+
+@contextmanager
+def refused(code: int) -> Iterator[None]:
+    with pytest.raises(Status) as status:
+        yield
+    assert status.value.code == code, status.value
+
+
+@pytest.mark.parametrize("access", [0, 0x0400_0000, 0x0800_0000, 0x0000_0200, 0x0020_0000 | FILE_READ_DATA])
+def test_access_that_means_nothing_is_denied_before_anything_else_is_judged(access: int) -> None:
+    async def use(tree: Tree) -> None:
+        with refused(NT.ACCESS_DENIED):
+            await tree.create("x", access, CREATE, attributes=0xFFFF_FFFF)
+
+    with_tree(use)
+
+
+@pytest.mark.parametrize("name", [b"", b"x", b"xxx"])
+def test_a_context_with_a_short_name_is_refused(name: bytes) -> None:
+    async def use(tree: Tree) -> None:
+        with refused(NT.INVALID_PARAMETER):
+            await tree.create("x", disposition=CREATE, contexts=[CreateContext(name, b"")])
+        await tree.create("x", disposition=CREATE, contexts=[CreateContext(b"xxxx", b"")])
+
+    with_tree(use)
+
+
+def test_a_directory_is_not_opened_by_its_unnamed_data() -> None:
+    async def use(tree: Tree) -> None:
+        await tree.directory("d", CREATE)
+        with refused(NT.FILE_IS_A_DIRECTORY):
+            await tree.create("d::$DATA", FILE_WRITE_DATA, OPEN)
+        with refused(NT.NOT_A_DIRECTORY):
+            await tree.create("d::$DATA", FILE_WRITE_DATA, OPEN, CreateOptions.DIRECTORY_FILE)
+
+    with_tree(use)
+
+
+@pytest.mark.parametrize("disposition", [CREATE, OPEN_IF, Disposition.OVERWRITE_IF, Disposition.SUPERSEDE])
+def test_a_new_file_cannot_be_read_only_and_go_at_its_close(disposition: int) -> None:
+    async def use(tree: Tree) -> None:
+        with refused(NT.CANNOT_DELETE):
+            await tree.create(
+                "x", disposition=disposition, options=CreateOptions.DELETE_ON_CLOSE, attributes=FileAttribute.READONLY
+            )
+        with refused(NT.OBJECT_NAME_NOT_FOUND):
+            await tree.create("x")
+
+    with_tree(use)
+
+
+def test_a_stream_is_not_renamed_by_a_path() -> None:
+    async def use(tree: Tree) -> None:
+        stream = await tree.create("x:one", disposition=CREATE)
+        with refused(NT.SHARING_VIOLATION):
+            await stream.set(FileClass.RENAME, Rename("x:two").pack())
+        await stream.set(FileClass.RENAME, Rename(":two").pack())
+
+    with_tree(use)
