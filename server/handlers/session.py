@@ -144,7 +144,7 @@ async def _establish(
     server = connection.server
     negotiated = connection.negotiated
     must_encrypt = server.config.encryption == "required"
-    if must_encrypt and (not negotiated.cipher or not outcome.session_key):
+    if must_encrypt and (not negotiated.cipher or not outcome.session_key or outcome.anonymous):
         server.forget(session)
         raise Status(NT.ACCESS_DENIED, "encryption is required, and this client or login has none")
     who = server.identity_of(outcome)
