@@ -6,9 +6,9 @@ sink of an RDMA READ must grant the peer remote write and its name travels to th
 registered for the one transfer and for no byte more.
 """
 
+import asyncio
 import ctypes
 import logging
-import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -44,25 +44,27 @@ class Attributes(NamedTuple):
 class Device:
     """One opened device."""
 
-    def __init__(self, name: str, arena: Arena, port: int) -> None:
+    def __init__(self, name: str, arena: Arena, port: int, on_gone: "Callable[[Device], None]") -> None:
         self.name = name
+        self._on_gone = on_gone
         self.users = 0
         """Connections over it now."""
         self.gone = False
         self._vector = 0
         self._slabs: list[Slab] = []
         self._regions: dict[int, Any] = {}
-        self.context = Context(name=name)
+        self.context, self._fd = verbs.with_descriptor(lambda: Context(name=name))
         self.domain = PD(self.context)
         self.technology, self.attributes = _describe(self.context, name, port)
         self._unwatch = arena.on_slab(self._register_slab)
+        asyncio.get_running_loop().add_reader(self._fd, self._on_event)
 
     def register(self, address: int, length: int, access: int) -> Any:
         """A memory region over memory of ours. Raises Lost where the device or the memory limit refuses it."""
         try:
             return MR(self.domain, length, access, address=address)
         except PyverbsError as error:
-            raise Lost(f"{self.name} could not register {length} bytes: {reason(error)}") from None
+            raise Lost(f"{self.name} could not register {length} bytes: {verbs.reason(error)}") from None
 
     def lkey(self, slab: Slab) -> int:
         """The local key of a slab; one that could not be registered when it was mapped is tried again. Raises Lost."""
@@ -86,7 +88,7 @@ class Device:
         if not self.technology.sink_needs_remote_write:
             return self.lkey(block.slab), _nothing
         region = self.register(block.address, block.length, verbs.ACCESS_LOCAL_WRITE | verbs.ACCESS_REMOTE_WRITE)
-        return int(region.lkey), region.close
+        return int(region.lkey), lambda: verbs.close(region)
 
     def next_vector(self) -> int:
         """The completion vector of the next queue pair: they take turns."""
@@ -97,11 +99,19 @@ class Device:
         """Give the registrations and the device back; no queue pair of it is left. Safe to call twice."""
         self._unwatch()
         self._unwatch = _nothing
-        for region in self._regions.values():
-            region.close()
+        asyncio.get_running_loop().remove_reader(self._fd)
+        verbs.close(*self._regions.values(), self.domain, self.context)
         self._regions.clear()
-        self.domain.close()
-        self.context.close()
+
+    def _on_event(self) -> None:
+        """The device says something; all but its end is somebody else's matter."""
+        try:
+            event = self.context.get_async_event()
+            event.ack()
+        except PyverbsError:
+            return
+        if int(event.event_type) == verbs.EVENT_DEVICE_FATAL:
+            self._on_gone(self)
 
     def _register_slab(self, slab: Slab) -> None:
         self._slabs.append(slab)
@@ -123,9 +133,9 @@ class Devices:
         device = self._open.get(name)
         if device is None:
             try:
-                device = self._open[name] = Device(name, self._arena, port)
+                device = self._open[name] = Device(name, self._arena, port, self.remove)
             except PyverbsError as error:
-                raise Lost(f"the device {name} could not be opened: {reason(error)}") from None
+                raise Lost(f"the device {name} could not be opened: {verbs.reason(error)}") from None
         return device
 
     def release(self, device: Device) -> None:
@@ -140,18 +150,14 @@ class Devices:
             device.gone = True
             log.warning("RDMA: the device %s was removed", device.name)
             self._open.pop(device.name, None)
+            if device.users == 0:
+                device.close()
 
     def close(self) -> None:
         """Close them all; no connection is left."""
         for device in self._open.values():
             device.close()
         self._open.clear()
-
-
-def reason(error: Exception) -> str:
-    """A pyverbs failure in words; some providers give the errno negative."""
-    code = abs(getattr(error, "error_code", 0) or 0)
-    return os.strerror(code) if code else str(error)
 
 
 def _describe(context: Any, name: str, port: int) -> tuple[Technology, Attributes]:

@@ -17,7 +17,7 @@ from smbdirect.wire import Buffer
 from ..base import Lost
 from ..memory import Block
 from . import verbs
-from .device import Device, reason
+from .device import Device
 from .queue_pair import QueuePair
 
 _ACCESS = verbs.ACCESS_LOCAL_WRITE | verbs.ACCESS_REMOTE_WRITE | verbs.ACCESS_REMOTE_READ
@@ -45,8 +45,7 @@ class ExposedMemory:
 
     def deregister(self, token: int) -> None:
         """End the peer's access; harmless where the peer's `invalidate` has done it."""
-        for held in self._tokens.pop(token, ()):
-            held.close()
+        verbs.close(*self._tokens.pop(token, ()))
 
     def close(self) -> None:
         """End all access; to be called before the queue pair goes, which waits for its windows."""
@@ -57,8 +56,8 @@ class ExposedMemory:
         try:
             window = MW(self._device.domain, verbs.MW_TYPE_2)
         except PyverbsError as error:
-            region.close()
-            raise Lost(f"no memory window: {reason(error)}") from None
+            verbs.close(region)
+            raise Lost(f"no memory window: {verbs.reason(error)}") from None
         bound = MWBindInfo(region, address, length, verbs.ACCESS_REMOTE_WRITE | verbs.ACCESS_REMOTE_READ)
         request = SendWR(opcode=verbs.WR_BIND_MW, send_flags=0)
         request.set_bind_wr(window, bound)

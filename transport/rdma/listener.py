@@ -19,10 +19,10 @@ from smbdirect.negotiate import Settings
 from smbdirect.wire import Malformed
 
 from ..base import Listener, Lost
-from ..discovery import Interface, interfaces, watch
+from ..discovery import Interface, interfaces
 from ..memory import Arena
 from ..technology import IWARP
-from . import depths
+from . import cm_abi, depths
 from .cm import Event, Identifier
 from .connection import RdmaConnection
 from .fabric import Fabric
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 GREETING = 10.0
 """Seconds from a request for a connection to the end of the negotiation."""
+LOOK = 5.0
+"""Seconds between two looks at the interfaces."""
 GREETINGS = 128
 """Peers that may be in their greeting at a time; what comes on top is rejected."""
 ANY = {"0.0.0.0": 4, "::": 6}
@@ -110,6 +112,7 @@ class RdmaListener(Listener):
         try:
             identifier.bind(host, port)
             identifier.listen(lambda child, event: self._on_request(child, event, port))
+            identifier.on_event = lambda event: self._on_event(event, (host, port))
             self._listening[host, port] = identifier
             self._refused.discard((host, port))
         except OSError as error:
@@ -118,12 +121,19 @@ class RdmaListener(Listener):
                 self._refused.add((host, port))
                 self._refuse(f"cannot listen for RDMA on {host} port {port}: {os.strerror(error.errno or 0)}")
 
+    def _on_event(self, event: Event, address: tuple[str, int]) -> None:
+        """A device goes away only when the identifiers bound to it are gone."""
+        if event.kind == cm_abi.DEVICE_REMOVAL and address in self._listening:
+            self._listening.pop(address).destroy()
+
     async def _follow(self) -> None:
-        try:
-            async for _ in watch():
+        """Look again every now and then: no event tells of a verbs device that was added."""
+        while True:
+            await asyncio.sleep(LOOK)
+            try:
                 self._listen()
-        except OSError as error:
-            log.warning("RDMA: changes of addresses go unnoticed: %s", error)
+            except OSError as error:
+                log.warning("RDMA: the interfaces cannot be listed: %s", error)
 
     # -- greeting --------------------------------------------------------------------------------------------
 

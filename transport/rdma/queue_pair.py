@@ -1,30 +1,33 @@
 """A reliable queue pair with its completion queue in the running loop.
 
-Receives live in slots that are posted again as soon as they are read. Everything else goes out in chains of which
-only the last request is signalled: completions come in order, so it speaks for all before it, and until it has come
-every request of the chain counts as a taken place in the queue. Whoever posts a chain is told exactly once that its
+Receives live in slots that are posted again as soon as they are read. Everything else goes out in chains of one kind
+(READs, or what is sent) of which only the last request is signalled: it speaks for those before it, and until it has
+come every request of the chain counts as a taken place in the queue. Chains are told apart by number, not by order:
+siw completes a SEND before the READ that was posted earlier. Whoever posts a chain is told exactly once that its
 memory is free again: at that completion, or after the queue pair was destroyed. The latter is a stop nothing
 outlives, so a failed connection needs no further completions.
+
+On iWARP every request is signalled: siw sends unsignalled ones out of the caller's pages and calls them complete
+when TCP has merely queued those pages, so a block given back too early changes what the peer gets.
 """
 
 import asyncio
-import logging
-from collections import deque
+import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from pyverbs.cq import CQ
+from pyverbs.cq import CQ, CompChannel
 from pyverbs.pyverbs_error import PyverbsError
 from pyverbs.qp import QP, QPAttr, QPCap, QPInitAttr
 
 from ..base import Lost
+from ..technology import IWARP
 from . import verbs, work
 from .cm import Identifier
 from .depths import Depths
-from .device import Device, reason
+from .device import Device
 from .slots import Slots
-
-log = logging.getLogger(__name__)
 
 SENDS = 256
 """Places in the send queue, as far as the device has them."""
@@ -33,8 +36,8 @@ SGES = 8
 BATCH = 64
 ROUNDS = 4
 """Batches of completions taken before other connections get their turn."""
-SEND_KIND = 1 << 32
-"""Set in the wr_id of everything but receives: a failed completion tells nothing else."""
+SEND_KIND = 1 << 62
+"""Set in the wr_id of everything but receives: a failed completion tells nothing else. Below it stands the slot."""
 
 Done = Callable[[bool], None]
 """Called once when a chain's memory is free again; whether the work was done."""
@@ -53,8 +56,12 @@ class Owner(Protocol):
         """The queue pair has failed, or was `closed` by the peer; `close` it."""
 
 
-class _Flight(NamedTuple):
+@dataclass(slots=True)
+class _Flight:
+    """A chain under way: its places, and the completions that are still to come."""
+
     requests: int
+    completions: int
     done: Done
 
 
@@ -66,18 +73,20 @@ class QueuePair:
         self._device = device
         self._receives = receives
         self._owner = owner
-        self._flights: deque[_Flight] = deque()
+        self._flights: dict[int, _Flight] = {}
+        self._number = SEND_KIND
         self._loop = asyncio.get_running_loop()
         self._open = True
         self.places = min(SENDS, attributes.max_qp_wr, attributes.max_cqe - receives.count)
         """Requests that can be posted now."""
+        self._signal_all = device.technology is IWARP
         self.sges = min(SGES, attributes.max_sge)
         self.posts = 0
         """Calls of post_send so far, for tests that count them."""
         try:
             self._make(receives.count)
         except PyverbsError as error:
-            raise Lost(f"{device.name} has no queue pair left: {reason(error)}") from None
+            raise Lost(f"{device.name} has no queue pair left: {verbs.reason(error)}") from None
         self._requests = [
             work.receive(slot, work.Span(address, receives.size, receives.lkey))
             for slot, address in enumerate(receives.addresses)
@@ -86,7 +95,7 @@ class QueuePair:
 
     def _make(self, receives: int) -> None:
         context = self._device.context
-        self._channel, self._fd = verbs.completion_channel(context)
+        self._channel, self._fd = verbs.with_descriptor(lambda: CompChannel(context))
         vector = self._device.next_vector()
         self._cq = CQ(context, self.places + receives, None, self._channel, vector)
         self._cq.req_notify()
@@ -97,7 +106,7 @@ class QueuePair:
             max_recv_sge=1,
             max_inline_data=0,
         )
-        wanted = QPInitAttr(qp_type=verbs.QPT_RC, scq=self._cq, rcq=self._cq, cap=cap, sq_sig_all=0)
+        wanted = QPInitAttr(qp_type=verbs.QPT_RC, scq=self._cq, rcq=self._cq, cap=cap, sq_sig_all=self._signal_all)
         self._qp = QP(self._device.domain, wanted)
         self.number = int(self._qp.qp_num)
 
@@ -114,7 +123,7 @@ class QueuePair:
             if mask:
                 self._qp.modify(verbs.qp_attributes(attributes, mask), mask)
         except (PyverbsError, OSError) as error:
-            raise Lost(f"the queue pair could not be set up: {reason(error)}") from None
+            raise Lost(f"the queue pair could not be set up: {verbs.reason(error)}") from None
 
     def post_receives(self) -> int:
         """Post all receives, before the connection can carry anything; returns how many. Raises Lost."""
@@ -122,7 +131,7 @@ class QueuePair:
             for request in self._requests:
                 self._qp.post_recv(request)
         except PyverbsError as error:
-            raise Lost(f"a receive could not be posted: {reason(error)}") from None
+            raise Lost(f"a receive could not be posted: {verbs.reason(error)}") from None
         return len(self._requests)
 
     # -- sending ---------------------------------------------------------------------------------------------
@@ -130,12 +139,13 @@ class QueuePair:
     def post(self, requests: Sequence[Any], done: Done) -> None:
         """Post `requests`, at most `places` of them, as one chain. Raises Lost; `done` is called in any case."""
         self.places -= len(requests)
-        self._flights.append(_Flight(len(requests), done))
+        self._number += 1
+        self._flights[self._number] = _Flight(len(requests), len(requests) if self._signal_all else 1, done)
         self.posts += 1
         try:
-            self._qp.post_send(work.chain(requests, SEND_KIND))
+            self._qp.post_send(work.chain(requests, self._number))
         except PyverbsError as error:
-            raise Lost(f"post_send: {reason(error)}") from None
+            raise Lost(f"post_send: {verbs.reason(error)}") from None
         finally:
             for request in requests:
                 request.close()
@@ -177,12 +187,18 @@ class QueuePair:
         if status != verbs.WC_SUCCESS:
             self._owner.on_broken(verbs.completion_text(status), status == verbs.WC_FLUSHED)
         elif completion.wr_id & SEND_KIND:
-            flight = self._flights.popleft()
-            self.places += flight.requests
-            flight.done(True)
+            self._completed(completion.wr_id)
         else:
             self._received(completion.wr_id, completion.byte_len)
         return self._open
+
+    def _completed(self, number: int) -> None:
+        flight = self._flights[number]
+        flight.completions -= 1
+        if flight.completions == 0:
+            del self._flights[number]
+            self.places += flight.requests
+            flight.done(True)
 
     def _received(self, slot: int, length: int) -> None:
         self._owner.on_packet(self._receives.views[slot][:length])
@@ -190,7 +206,7 @@ class QueuePair:
             try:
                 self._qp.post_recv(self._requests[slot])
             except PyverbsError as error:
-                self._owner.on_broken(f"a receive could not be posted: {reason(error)}", False)
+                self._owner.on_broken(f"a receive could not be posted: {verbs.reason(error)}", False)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -200,16 +216,9 @@ class QueuePair:
             return
         self._open = False
         self._loop.remove_reader(self._fd)
-        for step in (self._fail, self._qp.close, self._cq.close, self._channel.close):
-            try:
-                step()
-            except PyverbsError as error:
-                log.debug("RDMA: %s: %s", self._device.name, reason(error))
-        for request in self._requests:
-            request.close()
-        while self._flights:
-            self._flights.popleft().done(False)
-
-    def _fail(self) -> None:
-        """Flush what is posted; librdmacm does not do it for queue pairs that it did not make."""
-        self._qp.modify(QPAttr(qp_state=verbs.QPS_ERR), verbs.QP_STATE)
+        with contextlib.suppress(PyverbsError):  # flush what is posted: librdmacm does not for queue pairs of ours
+            self._qp.modify(QPAttr(qp_state=verbs.QPS_ERR), verbs.QP_STATE)
+        verbs.close(self._qp, self._cq, self._channel, *self._requests)
+        flights, self._flights = self._flights, {}
+        for flight in flights.values():
+            flight.done(False)

@@ -34,5 +34,5 @@ class Slots:
     def close(self) -> None:
         """Give the registration back; the queue pair that used it is gone. Safe to call twice."""
         if self._region is not None:
-            self._region.close()
+            verbs.close(self._region)
             self._region = None

@@ -1,14 +1,18 @@
 """The verbs ABI's numbers, and the end of what pyverbs lacks or gets wrong.
 
 pyverbs has its constants in other modules under other names from one distribution to the next; the numbers are ABI
-and never change, and pyverbs takes plain ints everywhere. The completion channel has no `fd` before rdma-core 57:
-it is found as the one new descriptor of its kind.
+and never change, and pyverbs takes plain ints everywhere. It tells a completion channel's descriptor only from
+rdma-core 57 on and a context's never: both are found as the one new descriptor of their kind.
 """
 
+import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 from . import cm_abi
+
+log = logging.getLogger(__name__)
 
 QPT_RC = 2
 
@@ -79,21 +83,38 @@ LINK_LAYER_INFINIBAND = 1
 LINK_LAYER_ETHERNET = 2
 PORT_ACTIVE = 4
 
+EVENT_DEVICE_FATAL = 8
+
 
 def completion_text(status: int) -> str:
     """What a failed completion says, in words."""
     return WC_NAMES.get(status, f"completion status {status}")
 
 
-def completion_channel(context: Any) -> tuple[Any, int]:
-    """A new completion channel of `context` and its nonblocking descriptor."""
-    from pyverbs.cq import CompChannel
-
+def with_descriptor(make: Callable[[], Any]) -> tuple[Any, int]:
+    """What `make` makes, a context or a completion channel, and the descriptor of its events, nonblocking."""
     before = _event_descriptors()
-    channel = CompChannel(context)
-    fd = channel.fd if hasattr(channel, "fd") else (_event_descriptors() - before).pop()
+    made = make()
+    (fd,) = _event_descriptors() - before
     os.set_blocking(fd, False)
-    return channel, fd
+    return made, fd
+
+
+def close(*objects: Any) -> None:
+    """Close pyverbs objects in this order. One that cannot be closed, as after its device has gone, is left behind."""
+    from pyverbs.pyverbs_error import PyverbsError
+
+    for each in objects:
+        try:
+            each.close()
+        except PyverbsError as error:
+            log.debug("RDMA: not closed: %s", reason(error))
+
+
+def reason(error: Exception) -> str:
+    """A pyverbs failure in words; some providers give the errno negative."""
+    code = abs(getattr(error, "error_code", 0) or 0)
+    return os.strerror(code) if code else str(error)
 
 
 def _event_descriptors() -> set[int]:
