@@ -16,11 +16,14 @@ from ..open import Open, Search
 from ..security.access import FILE_LIST_DIRECTORY
 from ..status import NT, Status
 from ..store.base import Entry, Kind
+from ..store.shortnames import other_name
 from ..work import Work
 
 BATCH = 128
 """Entries read from the store at a time: what a handle keeps of a directory, however large that is."""
 ALIGNMENT = 8
+SHORT_NAMED = frozenset({DirectoryClass.BOTH, DirectoryClass.ID_BOTH, DirectoryClass.ID_EXTD_BOTH})
+"""The classes that tell 8.3 names."""
 
 
 async def query(work: Work, request: QueryDirectoryRequest) -> QueryDirectoryResponse:
@@ -83,7 +86,8 @@ async def _fill(search: Search, info_class: int, room: int, single: bool) -> byt
 
 def _pack(info_class: int, entry: Entry) -> bytes:
     stat = None if info_class == DirectoryClass.NAMES else entry.stat
-    return pack_entry(info_class, entry.name, stat)
+    short_name = other_name(entry.name) if info_class in SHORT_NAMED else ""
+    return pack_entry(info_class, entry.name, stat, short_name=short_name)
 
 
 async def notify(work: Work, request: ChangeNotifyRequest) -> ChangeNotifyResponse:

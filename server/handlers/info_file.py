@@ -34,6 +34,7 @@ from ..open import Open
 from ..security.access import FILE_READ_ATTRIBUTES, FILE_READ_EA
 from ..status import NT, Status
 from ..store.base import Ea, Kind, Stat
+from ..store.shortnames import short_name
 from ..work import Work
 from .info_row import Row
 
@@ -117,7 +118,10 @@ async def _all(work: Work, opened: Open, request: QueryInfoRequest) -> bytes:
 
 
 async def _alternate_name(work: Work, opened: Open, request: QueryInfoRequest) -> bytes:
-    raise Status(NT.OBJECT_NAME_NOT_FOUND, "there are no 8.3 names here")
+    path = opened.file.path()
+    if not path:
+        raise Status(NT.OBJECT_NAME_NOT_FOUND, "the root has no name")
+    return pack_name(short_name(path[-1]))
 
 
 async def _stream(work: Work, opened: Open, request: QueryInfoRequest) -> bytes:
@@ -231,7 +235,7 @@ TABLE: dict[int, Row] = {
     FileClass.MODE: Row(_mode, 0, ModeInformation.SIZE),
     FileClass.ALIGNMENT: Row(_alignment, 0, Alignment.SIZE),
     FileClass.ALL: Row(_all, FILE_READ_ATTRIBUTES, 104, True),
-    FileClass.ALTERNATE_NAME: Row(_alternate_name, 0, 8),
+    FileClass.ALTERNATE_NAME: Row(_alternate_name, 0, 8, True),
     FileClass.STREAM: Row(_stream, 0, 32, True),
     FileClass.FULL_EA: Row(_full_ea, FILE_READ_EA, 0),
     FileClass.PIPE: Row(_pipe, 0, PipeInformation.SIZE),

@@ -1,10 +1,10 @@
 """What a share stores, as the command core sees it: `Store`, an open `File`, and the values they exchange.
 
-A store knows names (matched without case, kept with it), data, named streams, attributes, times, extended
-attributes and security descriptors. It does not know share modes, byte-range locks or delete-on-close: those
-are the core's and live in the event loop. Every call that may touch a disk is `async` and runs as the
-`Identity` the file was opened with; errors are `Status` (an OSError becomes one by `status.from_os_error`).
-Times are FILETIMEs: 100 ns since 1601-01-01 UTC. Sizes and offsets are bytes.
+A store knows names (matched without case, kept with it, and found by their 8.3 form too), data, named streams,
+attributes, times, extended attributes and security descriptors. It does not know share modes, byte-range locks or
+delete-on-close: those are the core's and live in the event loop. Every call that may touch a disk is `async` and
+runs as the `Identity` the file was opened with; errors are `Status` (an OSError becomes one by
+`status.from_os_error`). Times are FILETIMEs: 100 ns since 1601-01-01 UTC. Sizes and offsets are bytes.
 """
 
 from abc import ABC, abstractmethod

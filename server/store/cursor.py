@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from . import inode, names
+from . import inode, names, shortnames
 from .base import Cursor, Entry, Identity, Stat
 from .inode import Inode
 from .threads import IdentityThreads
@@ -35,7 +35,7 @@ class PosixCursor(Cursor):
     def __init__(self, threads: IdentityThreads, who: Identity, descriptor: int, wanted: Selection) -> None:
         self._threads = threads
         self._who = who
-        self._matches = names.compile_pattern(wanted.pattern)
+        self._matches = shortnames.compile_pattern(wanted.pattern)
         self._vetoed = wanted.vetoed
         self._stats = wanted.stats
         self._hide_dots = wanted.hide_dots

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from server.security import access, descriptors
 
 from ..status import NT, Status
-from . import attributes, names, reparse
+from . import attributes, names, reparse, shortnames
 from .base import Cursor, Ea, Entry, Found, Identity, Kind, Make, New, Path, Shape, Stat, Store, Stream, Wanted
 from .opening import refuse_doomed
 from .streams import allocation as stream_allocation
@@ -158,14 +158,14 @@ class MemoryStore(Store):
         if not path:
             return self.root
         names.check(path[-1])
-        return self.directory(path[:-1], path[-1]).node.children.get(names.fold(path[-1]))
+        return _child(self.directory(path[:-1], path[-1]), path[-1])
 
     def directory(self, path: Path, last: str) -> Link:
         """The directory `path`, where `last` is wanted; raises OBJECT_PATH_NOT_FOUND, STOPPED_ON_SYMLINK."""
         here = self.root
         for index, name in enumerate(path):
             names.check(name)
-            below = here.node.children.get(names.fold(name))
+            below = _child(here, name)
             if below is None:
                 raise Status(NT.OBJECT_PATH_NOT_FOUND, name)
             if below.node.reparse[:4] == reparse.TAG_SYMLINK.to_bytes(4, "little"):
@@ -206,6 +206,16 @@ class MemoryStore(Store):
         return Node(next(self._inodes), kind, who, now, now, now, now, 0)
 
 
+def _child(above: Link, name: str) -> Link | None:
+    """What has this name in `above`, or the one that has it as 8.3 name."""
+    folded = names.fold(name)
+    found = above.node.children.get(folded)
+    if found is None and shortnames.may_be_computed(folded):
+        same = [link for link in above.node.children.values() if shortnames.short_name(link.name) == folded]
+        found = same[0] if len(same) == 1 else None
+    return found
+
+
 def _everyone_may() -> bytes:
     """A descriptor without a DACL: everything is granted."""
     return descriptors.SecurityDescriptor().pack()
@@ -233,7 +243,7 @@ class MemoryCursor(Cursor):
 
     def __init__(self, link: Link, pattern: str, stats: bool) -> None:
         self._link = link
-        self._matches = names.compile_pattern(pattern)
+        self._matches = shortnames.compile_pattern(pattern)
         self._stats = stats
         self._left = iter([".", "..", *link.node.children])
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from . import names
+from .shortnames import short_name
 
 _TICK = 20_000_000
 """ns: more than a tick of the clock that file times are taken from (CONFIG_HZ=100)."""
@@ -91,6 +92,14 @@ class NameCache:
         with listing.lock:
             self._freshen(listing, directory)
             return listing.names.get(folded)
+
+    def find_short(self, directory: int, folded: str) -> bytes | None:
+        """The one name in `directory` whose 8.3 name is `folded`, as it lies on disk; None where several have it."""
+        listing = self._listing(_key(directory))
+        with listing.lock:
+            self._freshen(listing, directory)
+            found = [raw for raw in listing.names.values() if short_name(names.from_disk(raw)) == folded]
+        return found[0] if len(found) == 1 else None
 
     @contextmanager
     def change(self, directory: int) -> Iterator[Change]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..status import NT, Status
-from . import names, reparse, syscalls
+from . import names, reparse, shortnames, syscalls
 from .base import Path
 from .namecache import NameCache
 
@@ -99,8 +99,8 @@ class Resolver:
         return Place(here, name)
 
     def child(self, directory: int, name: str) -> tuple[int, bytes] | None:
-        """A descriptor of `name` in `directory`, matched without case where the exact name is absent, and how it is
-        spelled on disk; None where there is none."""
+        """A descriptor of `name` in `directory`, matched without case where the exact name is absent and then by its
+        8.3 name, and how it is spelled on disk; None where there is none."""
         raw = names.check(name)
         try:
             return os.open(raw, _ANCHOR, dir_fd=directory), raw
@@ -108,7 +108,7 @@ class Resolver:
             pass
         folded = names.fold(name)
         for _ in range(2):
-            found = self.cache.find(directory, folded)
+            found = self.cache.find(directory, folded) or self._by_short_name(directory, folded)
             if found is None:
                 return None
             try:
@@ -116,6 +116,15 @@ class Resolver:
             except FileNotFoundError:
                 self.cache.forget(directory)
         return None
+
+    def _by_short_name(self, directory: int, folded: str) -> bytes | None:
+        """How the file whose 8.3 name this is is spelled; what is vetoed is not found by another name either."""
+        if not shortnames.may_be_computed(folded):
+            return None
+        found = self.cache.find_short(directory, folded)
+        if found is not None and self._vetoed is not None and self._vetoed(names.from_disk(found)):
+            return None
+        return found
 
     def _walk(self, path: Path, last: Path) -> int:
         """`directory` a component at a time."""
