@@ -85,3 +85,5 @@ class Shared:
     delete_pending: bool = False
     """SetInfo(Disposition) or the close of a DELETE_ON_CLOSE open: new opens get DELETE_PENDING, the last close
     removes the name."""
+    last: Open | None = None
+    """The last open of a file to be deleted, closed while named streams of it are open: it goes with them."""

@@ -42,6 +42,8 @@ class Opens:
         self.most = most
         self.by_volatile: dict[int, Open] = {}
         self.shared: dict[FileKey, Shared] = {}
+        self._streams: dict[FileKey, set[FileKey]] = {}
+        """The named streams that are open, by the file they are part of."""
         self.removals = 0
         """Names that were removed or replaced since the start."""
         self._next = 1
@@ -58,6 +60,8 @@ class Opens:
         found = self.shared.get(key)
         if found is None:
             found = self.shared[key] = Shared(key)
+            if key.stream:
+                self._streams.setdefault(key._replace(stream=""), set()).add(key)
         return found
 
     def check(self, key: FileKey, access: int, share: int) -> None:
@@ -66,17 +70,24 @@ class Opens:
         if base is not None and base.delete_pending:
             raise Status(NT.DELETE_PENDING)
         found = self.shared.get(key)
-        if found is None:
-            return
-        if found.delete_pending:
+        if found is not None and found.delete_pending:
             raise Status(NT.DELETE_PENDING)
-        if not access & SHARED_RIGHTS:
+        if access & DELETE:
+            self._check_streams(key)
+        if found is None or not access & SHARED_RIGHTS:
             return
         needs = _needs(access)
         for other in found.opens:
             theirs = other.mode.access
             if theirs & SHARED_RIGHTS and (needs & ~other.mode.share or _needs(theirs) & ~share):
                 raise Status(NT.SHARING_VIOLATION)
+
+    def _check_streams(self, key: FileKey) -> None:
+        """Who may delete a file deletes its streams with it: their opens must share that too."""
+        for stream in self._streams.get(key, ()):
+            for other in self.shared[stream].opens:
+                if other.mode.access & SHARED_RIGHTS and not other.mode.share & ShareAccess.DELETE:
+                    raise Status(NT.SHARING_VIOLATION, f"stream {stream.stream!r} is open")
 
     def add(self, opened: Open) -> None:
         self.by_volatile[opened.volatile] = opened
@@ -85,8 +96,20 @@ class Opens:
 
     def drop(self, shared: Shared) -> None:
         """Forget `shared` where nothing is open any more and no deletion is under way."""
-        if not shared.opens and self.shared.get(shared.key) is shared:
-            del self.shared[shared.key]
+        if not shared.opens:
+            self._forget(shared)
+
+    def _forget(self, shared: Shared) -> None:
+        key = shared.key
+        if self.shared.get(key) is not shared:
+            return
+        del self.shared[key]
+        if key.stream:
+            file = key._replace(stream="")
+            streams = self._streams[file]
+            streams.discard(key)
+            if not streams:
+                del self._streams[file]
 
     async def close(self, opened: Open, but: "Work | None" = None) -> None:
         """Close for good: pending requests end, locks go, and with the last open a file to be deleted.
@@ -106,7 +129,8 @@ class Opens:
         finally:
             if opened.search is not None:
                 await opened.search.cursor.close()
-            await opened.file.close()
+            if opened.shared.last is not opened:
+                await opened.file.close()
 
     def end_waits(self, opened: Open, but: "Work | None" = None) -> None:
         """End the requests that wait on `opened`, which is about to be closed."""
@@ -117,8 +141,7 @@ class Opens:
     def unlinked(self, shared: Shared) -> None:
         """The name of what `shared` is about is gone while it is open (POSIX semantics): no new open finds it."""
         shared.delete_pending = False
-        if self.shared.get(shared.key) is shared:
-            del self.shared[shared.key]
+        self._forget(shared)
         self.removals += 1
 
     def any_below(self, path: Path, share: "Share") -> bool:
@@ -151,6 +174,29 @@ class Opens:
         shared.opens.remove(opened)
         if shared.opens:
             return
+        if shared.delete_pending and shared.key in self._streams:
+            shared.last = opened
+            return
+        try:
+            await self._end(opened)
+        finally:
+            if shared.key.stream:
+                await self._end_file(shared.key._replace(stream=""))
+
+    async def _end_file(self, key: FileKey) -> None:
+        """With the last of its streams a file goes that waited for that."""
+        file = self.shared.get(key)
+        if file is None or file.last is None or key in self._streams:
+            return
+        last, file.last = file.last, None
+        try:
+            await self._end(last)
+        finally:
+            await last.file.close()
+
+    async def _end(self, opened: Open) -> None:
+        """Nothing has `opened`'s file or stream open any more: remove its name where that was asked."""
+        shared = opened.shared
         try:
             if shared.delete_pending:
                 await opened.file.unlink()

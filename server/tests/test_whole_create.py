@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import pytest
 
 from benchmarks.client import Tree
-from server.messages.create import CreateContext, CreateOptions, Disposition
+from server.messages.create import CreateContext, CreateOptions, Disposition, ShareAccess
 from server.messages.fscc_file import FileAttribute, FileClass
 from server.messages.fscc_set import Rename
-from server.security.access import FILE_READ_DATA, FILE_WRITE_DATA
+from server.security.access import DELETE, FILE_READ_DATA, FILE_WRITE_DATA
 from server.status import NT, Status
 from server.tests.served import served
 
@@ -81,5 +81,48 @@ def test_a_stream_is_not_renamed_by_a_path() -> None:
         with refused(NT.SHARING_VIOLATION):
             await stream.set(FileClass.RENAME, Rename("x:two").pack())
         await stream.set(FileClass.RENAME, Rename(":two").pack())
+
+    with_tree(use)
+
+
+# -- streams and the file they are part of ------------------------------------------------------------------------
+
+
+def test_a_stream_open_without_sharing_deletion_keeps_its_file() -> None:
+    async def use(tree: Tree) -> None:
+        stream = await tree.create("x:one", FILE_WRITE_DATA, CREATE, share=ShareAccess.READ | ShareAccess.WRITE)
+        with refused(NT.SHARING_VIOLATION):
+            await tree.create("x", DELETE)
+        await (await tree.create("x", FILE_READ_DATA)).close()
+        await stream.close()
+        await (await tree.create("x", DELETE)).close()
+
+    with_tree(use)
+
+
+def test_a_file_open_without_sharing_deletion_lets_its_streams_be_deleted() -> None:
+    async def use(tree: Tree) -> None:
+        await tree.create("x", disposition=CREATE, share=0)
+        await (await tree.create("x:one", DELETE, CREATE, CreateOptions.DELETE_ON_CLOSE)).close()
+        with refused(NT.OBJECT_NAME_NOT_FOUND):
+            await tree.create("x:one")
+
+    with_tree(use)
+
+
+def test_a_deleted_file_goes_with_the_last_of_its_open_streams() -> None:
+    async def use(tree: Tree) -> None:
+        streams = [await tree.create(f"x:{name}", disposition=CREATE) for name in ("one", "two")]
+        await streams[0].write(0, b"here")
+        await (await tree.create("x", DELETE, options=CreateOptions.DELETE_ON_CLOSE)).close()
+        for stream in streams:
+            for name in ("x", "x:one", "x:three"):
+                with refused(NT.DELETE_PENDING):
+                    await tree.create(name, disposition=OPEN_IF)
+            if stream is streams[0]:
+                assert await stream.read(0, 4) == b"here"
+            await stream.close()
+        with refused(NT.OBJECT_NAME_NOT_FOUND):
+            await tree.create("x")
 
     with_tree(use)
