@@ -23,7 +23,7 @@ from .security.auth import Acceptor, Outcome
 from .security.identity import Identities
 from .session import Channel, Session
 from .shares import Shares
-from .status import Status
+from .status import NT, Status
 from .store.base import Identity
 from .tree import Tree
 
@@ -34,6 +34,12 @@ log = logging.getLogger("smbdirect.server")
 
 SHARES_OF_A_CONNECTION = 4
 """How many of its largest requests one connection may have in memory at a time."""
+
+
+LOGINS_BEGUN = 16
+"""How many logins a peer may have begun before one succeeds."""
+SESSIONS = 4096
+"""How many sessions one connection may have after that."""
 
 
 class Server:
@@ -129,6 +135,9 @@ class Server:
     # -- sessions -------------------------------------------------------------------------------------------
     def new_session(self, connection: ServerConnection) -> Session:
         """A session that has not logged on yet; its id is random, not 0, and of 32 bits: all that some clients keep."""
+        most = SESSIONS if connection.trusted else LOGINS_BEGUN
+        if len(connection.sessions) >= most:
+            raise Status(NT.INSUFFICIENT_RESOURCES, f"{most} sessions on one connection")
         identifier = 0
         while identifier in (0, 0xFFFFFFFF) or identifier in self.sessions:
             identifier = int.from_bytes(os.urandom(4), "little")

@@ -7,7 +7,7 @@ logged a bug of its own.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +29,7 @@ from transport.memory import Arena
 USER, PASSWORD = "root", "secret"
 SHARE = r"\\server\data"
 LIMITS = Limits(max_message=16 << 20, max_read_write=8 << 20)
-TURNS = 200
+TURNS = 60
 """Turns of the loop after which what the server does by itself has been done."""
 
 
@@ -157,6 +157,16 @@ async def whole(
                 await connection.close()
             raise
         await made.end()
+
+
+def on_a_server(test: Callable[[Whole], Awaitable[None]], **options: Any) -> None:
+    """Run `test` with a server of its own; `options` are those of `whole`."""
+
+    async def use() -> None:
+        async with whole(**options) as here:
+            await test(here)
+
+    asyncio.run(use())
 
 
 @dataclass

@@ -13,6 +13,7 @@ from server.messages.session import SessionSetupRequest
 from server.status import NT
 from server.tests.served import Whole, settle, whole
 from server.tests.stores import refused
+from server.work import MAX_PENDING
 
 
 async def waiting_lock(tree: Tree) -> tuple[File, Call]:
@@ -189,15 +190,15 @@ def test_cancel_of_what_is_not_there_is_no_error() -> None:
     with_two(test)
 
 
-def test_the_512_requests_that_may_wait_are_ended_by_one_close() -> None:
+def test_only_so_many_requests_may_wait_and_one_close_ends_them_all() -> None:
     async def test(here: Whole, session: Session, tree: Tree) -> None:
         directory = await tree.directory()
         calls = [await directory.notify(CompletionFilter.SIZE) for _ in range(520)]
         await session.echo()
-        assert pending(here) == 512
+        assert pending(here) == MAX_PENDING
         await directory.close()
         statuses = [(await call.answer()).status for call in calls]
-        assert statuses == [NT.NOTIFY_CLEANUP] * 512 + [NT.INSUFFICIENT_RESOURCES] * 8
+        assert statuses == [NT.NOTIFY_CLEANUP] * MAX_PENDING + [NT.INSUFFICIENT_RESOURCES] * (520 - MAX_PENDING)
 
     with_two(test, Settings(credits=1000))
 
