@@ -14,7 +14,20 @@ from smbdirect.wire import Buffer, Malformed
 from transport.base import Lost
 
 from .find import find_open
-from .handlers import create, directory, file, info, ioctl, lock, negotiate, read_write, session, set_info, tree
+from .handlers import (
+    create,
+    directory,
+    file,
+    info,
+    ioctl,
+    lock,
+    negotiate,
+    oplock,
+    read_write,
+    session,
+    set_info,
+    tree,
+)
 from .messages import create as create_messages
 from .messages import directory as directory_messages
 from .messages import file as file_messages
@@ -90,7 +103,7 @@ TABLE: dict[int, Route] = {
         lambda request: max(len(request.input), request.output_length),
     ),
     Command.SET_INFO: Route(info_messages.SetInfoRequest, set_info.set_info, OPEN, lambda request: len(request.data)),
-    Command.OPLOCK_BREAK: Route(oplock_messages.OplockBreakRequest, file.oplock_break, SESSION),
+    Command.OPLOCK_BREAK: Route(oplock_messages.OplockBreakRequest, oplock.oplock_break, SESSION),
 }
 
 

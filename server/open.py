@@ -1,5 +1,6 @@
 """Opens: `Open` (MS-SMB2 3.3.1.10) and, for each file that is open, what its opens share (`Shared`)."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,9 @@ from .status import NT, Status
 from .store.base import Cursor, File, FileKey
 
 if TYPE_CHECKING:
+    from .lease import Key
     from .lock import Locks
+    from .oplock import Holder
     from .rpc.pipe import Pipe
     from .session import Session
     from .tree import Tree
@@ -58,6 +61,12 @@ class Open:
     """Pending requests (locks, notifies) that end with it."""
     lock_sequences: dict[int, int] = field(default_factory=dict)
     closed: bool = False
+    caching: "Holder | None" = None
+    """Its oplock, or the lease it shares with others."""
+    parent_key: "Key | None" = None
+    """The lease its client says it has on the directory: what this open does there is no news to that."""
+    modified: bool = False
+    """Whether it has changed data, which shows in the directory once it is closed."""
 
     @property
     def file(self) -> File:
@@ -87,3 +96,16 @@ class Shared:
     removes the name."""
     last: Open | None = None
     """The last open of a file to be deleted, closed while named streams of it are open: it goes with them."""
+    deleter: "Key | None" = None
+    """The `parent_key` of the open that made the deletion pending."""
+    holders: "list[Holder]" = field(default_factory=list)
+    """Who caches it: every oplock and every lease once, also one that has been broken to nothing."""
+    waiting: "list[asyncio.Future[None]]" = field(default_factory=list)
+    """Who waits for holders to answer or opens to close."""
+
+    def wake(self) -> None:
+        """Something has changed: whoever waits looks again."""
+        waiting, self.waiting = self.waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)

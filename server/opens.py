@@ -6,6 +6,7 @@ registered here; `Opens.removals` counts the names removed, so that CREATE can t
 
 from typing import TYPE_CHECKING
 
+from .breaks import Breaks
 from .messages.create import ShareAccess
 from .open import Open, Shared
 from .security.access import (
@@ -40,6 +41,7 @@ def _needs(access: int) -> int:
 class Opens:
     def __init__(self, most: int = 65536) -> None:
         self.most = most
+        self.breaks = Breaks()
         self.by_volatile: dict[int, Open] = {}
         self.shared: dict[FileKey, Shared] = {}
         self._streams: dict[FileKey, set[FileKey]] = {}
@@ -124,9 +126,11 @@ class Opens:
         self.end_waits(opened, but)
         if opened.pipe is not None:
             return
+        self.breaks.release(opened)
         try:
             await self._leave(opened)
         finally:
+            opened.shared.wake()
             if opened.search is not None:
                 await opened.search.cursor.close()
             if opened.shared.last is not opened:
@@ -138,15 +142,21 @@ class Opens:
             if work is not but:
                 work.cancel(opened.ends_with(work))
 
+    def will_delete(self, opened: Open) -> None:
+        """`opened` marks its file for deletion with the last close; the first to do so is remembered."""
+        if not opened.shared.delete_pending:
+            opened.shared.delete_pending, opened.shared.deleter = True, opened.parent_key
+
     def unlinked(self, shared: Shared) -> None:
         """The name of what `shared` is about is gone while it is open (POSIX semantics): no new open finds it."""
         shared.delete_pending = False
         self._forget(shared)
         self.removals += 1
 
-    def any_below(self, path: Path, share: "Share") -> bool:
-        """Whether anything below the directory `path` of `share` is open."""
+    def below(self, path: Path, share: "Share") -> list[Open]:
+        """What is open below the directory `path` of `share`."""
         depth = len(path)
+        found = []
         for opened in self.by_volatile.values():
             if opened.tree.share is share and opened.store_file is not None:
                 try:
@@ -154,15 +164,19 @@ class Opens:
                 except Status:  # it has no name any more
                     continue
                 if len(below) > depth and below[:depth] == path:
-                    return True
-        return False
+                    found.append(opened)
+        return found
 
     def abandon(self, opened: Open) -> None:
-        """Take back an open whose CREATE failed after all; its file is the caller's to close."""
+        """Take back an open whose CREATE failed after all, unless it is closed; its file is the caller's to close."""
+        if opened.closed:
+            return
         opened.closed = True
         self.by_volatile.pop(opened.volatile, None)
         opened.session.opens.pop(opened.volatile, None)
+        self.breaks.release(opened)
         opened.shared.opens.remove(opened)
+        opened.shared.wake()
         self.drop(opened.shared)
 
     async def _leave(self, opened: Open) -> None:
@@ -170,8 +184,10 @@ class Opens:
         if shared.locks is not None:
             shared.locks.drop(opened)
         if opened.mode.delete_on_close:
-            shared.delete_pending = True
+            self.will_delete(opened)
         shared.opens.remove(opened)
+        if opened.modified:
+            self.breaks.parent_changed(opened)
         if shared.opens:
             return
         if shared.delete_pending and shared.key in self._streams:
@@ -199,7 +215,9 @@ class Opens:
         shared = opened.shared
         try:
             if shared.delete_pending:
+                place = self.breaks.place(opened)
                 await opened.file.unlink()
                 self.removals += 1
+                self.breaks.directory_changed(place, opened.parent_key, shared.deleter)
         finally:
             self.drop(shared)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .tree import Tree
 
 
-MAX_PENDING = 512
-"""Requests of one connection that may wait asynchronously at a time (Windows' and Samba's default)."""
+MAX_PENDING = 511
+"""Requests of one connection that may wait asynchronously at a time (Windows and Samba: one less than 512 credits)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -96,21 +96,22 @@ class Work:
             self.packet = memoryview(b"")
             self.answers.message.release()
 
-    async def wait(self, future: "asyncio.Future[None]") -> None:
+    async def wait(self, future: "asyncio.Future[None]", anywhere: bool = False, quietly: bool = False) -> None:
         """Wait for what another request must do (a lock, a notify): the client gets an interim response first.
 
         Raises Status(CANCELLED), or with the code given to `cancel`, when the wait is called off. Only the last
-        request of a compound may wait so.
+        request of a compound may wait so, but for a break, which a CREATE may wait for `anywhere` (3.3.5.2.7).
+        `quietly`: without the interim response.
         """
         if self.cancelled:
             raise Status(self.cancelled)
-        if not self.last:
+        if not self.last and not anywhere:
             raise Status(NT.INTERNAL_ERROR, "waits in the middle of a compound")
         if len(self.connection.pending.by_async) >= MAX_PENDING:
             raise Status(NT.INSUFFICIENT_RESOURCES, "too many requests wait already")
         self.waits_for = future
         try:
-            if not future.done():
+            if not future.done() and not quietly:
                 self.connection.send_interim(self)
             await future
         finally:

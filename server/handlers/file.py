@@ -1,4 +1,4 @@
-"""CLOSE, FLUSH, ECHO and OPLOCK_BREAK (MS-SMB2 3.3.5.10, .11, .15, .22)."""
+"""CLOSE, FLUSH and ECHO (MS-SMB2 3.3.5.10, .11, .15)."""
 
 from ..messages.file import (
     CLOSE_POSTQUERY_ATTRIB,
@@ -9,7 +9,6 @@ from ..messages.file import (
     FlushRequest,
     FlushResponse,
 )
-from ..messages.oplock import OplockBreakRequest, OplockBreakResponse
 from ..security.access import FILE_APPEND_DATA, FILE_WRITE_DATA
 from ..status import NT, Status
 from ..store.base import Kind
@@ -43,8 +42,3 @@ async def flush(work: Work, request: FlushRequest) -> FlushResponse:
 
 async def echo(work: Work, request: EchoRequest) -> EchoResponse:
     return EchoResponse()
-
-
-async def oplock_break(work: Work, request: OplockBreakRequest) -> OplockBreakResponse:
-    """Nothing was granted, so nothing can be acknowledged (3.3.5.22.1)."""
-    raise Status(NT.INVALID_OPLOCK_PROTOCOL, "no break is under way")

@@ -47,9 +47,12 @@ async def _copy_chunk(work: Work, request: IoctlRequest) -> bytes:
     _check_target(target, request.ctl_code == Fsctl.SRV_COPYCHUNK)
     if not source.mode.access & READABLE:
         raise Status(NT.ACCESS_DENIED, "the source was opened without read access")
-    if not chunks:
-        return await _copy_whole(work, source, target)
-    return await _copy(work, source, target, chunks)
+    try:
+        if not chunks:
+            return await _copy_whole(work, source, target)
+        return await _copy(work, source, target, chunks)
+    finally:  # what was copied before one failed is there too
+        work.connection.server.opens.breaks.data_changed(target)
 
 
 def _too_much(chunks: list[CopyChunk]) -> bool:
@@ -141,7 +144,10 @@ async def _clone(work: Work, source_id: bytes, source_offset: int, offset: int, 
     if source_offset + length > (await source.file.stat()).size:
         raise Status(NT.NOT_SUPPORTED, "beyond the source's end")
     if length:
-        await target.file.clone_from(source.file, source_offset, offset, length)
+        try:
+            await target.file.clone_from(source.file, source_offset, offset, length)
+        finally:
+            work.connection.server.opens.breaks.data_changed(target)
 
 
 TABLE = {

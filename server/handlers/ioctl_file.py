@@ -66,7 +66,10 @@ async def _zero(work: Work, request: IoctlRequest) -> bytes:
     if locks is not None and locks.bars_write(opened, wanted.offset, length):
         raise Status(NT.FILE_LOCK_CONFLICT)
     if length:
-        await opened.file.zero(wanted.offset, length)
+        try:
+            await opened.file.zero(wanted.offset, length)
+        finally:
+            work.connection.server.opens.breaks.data_changed(opened)
     return b""
 
 
@@ -114,6 +117,7 @@ async def _trim(work: Work, request: IoctlRequest) -> bytes:
     if len(ranges) > MAX_TRIM_RANGES:
         raise Status(NT.INVALID_PARAMETER, f"{len(ranges)} ranges")
     await opened.file.trim(ranges)
+    work.connection.server.opens.breaks.data_changed(opened)
     return TrimResponse(len(ranges)).pack() if request.max_output >= TrimResponse.SIZE else b""
 
 

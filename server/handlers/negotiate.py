@@ -98,9 +98,9 @@ def _settle(work: Work, request: NegotiateRequest, dialect: int) -> None:
     negotiated.capabilities = 0
     if dialect == Dialect.SMB202:
         return
-    negotiated.capabilities = Capability.LARGE_MTU
+    negotiated.capabilities = Capability.LARGE_MTU | Capability.LEASING
     if Dialect.SMB300 <= dialect <= Dialect.SMB311:
-        negotiated.capabilities |= Capability.MULTI_CHANNEL
+        negotiated.capabilities |= Capability.MULTI_CHANNEL | Capability.DIRECTORY_LEASING
     if dialect in (Dialect.SMB300, Dialect.SMB302) and negotiated.cipher:
         negotiated.capabilities |= Capability.ENCRYPTION
     limits = connection.transport.limits

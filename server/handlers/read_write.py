@@ -112,7 +112,10 @@ async def write(work: Work, request: WriteRequest) -> WriteResponse:
         await remote.read(request.descriptors, block, length)
         data = block.view[:length]
     durable = opened.mode.write_through or bool(request.flags & WRITEFLAG_WRITE_THROUGH)
-    count = await opened.file.write([data], request.offset, durable)
+    try:
+        count = await opened.file.write([data], request.offset, durable)
+    finally:  # what was written before it failed is there too
+        work.connection.server.opens.breaks.data_changed(opened)
     opened.position = request.offset + count
     return WriteResponse(count)
 

@@ -1,10 +1,12 @@
 """Renames and hard links (MS-SMB2 3.3.5.21.1, MS-FSA 2.1.5.15.11 and .6)."""
 
+from ..lease import Place
 from ..messages.create import ShareAccess
 from ..messages.fscc_file import FileAttribute
 from ..messages.fscc_set import Rename, RenameFlags
 from ..open import Open
-from ..opens import SHARED_RIGHTS
+from ..opens import SHARED_RIGHTS, Opens
+from ..security.access import FILE_ADD_FILE
 from ..status import NT, Status
 from ..store.base import FileKey, Kind, Path
 from ..store.names import check_stream, split
@@ -32,15 +34,48 @@ async def _rename(work: Work, opened: Open, wanted: Rename, posix: bool) -> None
     opens = work.connection.server.opens
     if not opened.file.path():
         raise Status(NT.INVALID_PARAMETER, "the share's root stays where it is")
+    await _enter(work, opened, target)
+    await _clear_target(work, opened, target, wanted, posix)
+    await opens.breaks.take_handles(work, opened.shared, opened)
     for other in opened.shared.opens:
         if other is not opened and other.mode.access & SHARED_RIGHTS and not other.mode.share & ShareAccess.DELETE:
             raise Status(NT.SHARING_VIOLATION, "open elsewhere without sharing deletion")
-    if opened.file.kind is Kind.DIRECTORY and opens.any_below(opened.file.path(), opened.tree.share):
-        raise Status(NT.ACCESS_DENIED, "something below it is open")
-    await _clear_target(work, opened, target, wanted, posix)
+    if opened.file.kind is Kind.DIRECTORY:
+        await _clear_below(work, opened)
+    places = [opens.breaks.place(opened)]
     await opened.file.rename(target, wanted.replace)
     if wanted.replace:
         opens.removals += 1
+    _moved(opens, opened, places)
+
+
+async def _clear_below(work: Work, opened: Open) -> None:
+    """A directory moves when nothing below it is open; opens that are only cached are asked for first."""
+    opens = work.connection.server.opens
+    below = opens.below(opened.file.path(), opened.tree.share)
+    for shared in dict.fromkeys(other.shared for other in below):
+        await opens.breaks.take_handles(work, shared, opened)
+    if below and opens.below(opened.file.path(), opened.tree.share):
+        raise Status(NT.ACCESS_DENIED, "something below it is open")
+
+
+def _moved(opens: Opens, opened: Open, places: list[Place | None]) -> None:
+    """Leases on the directories it left and came to end; its own, where it is a directory, is elsewhere now."""
+    breaks = opens.breaks
+    for place in dict.fromkeys([*places, breaks.place(opened)]):
+        breaks.directory_changed(place, opened.parent_key)
+    if opened.file.kind is Kind.DIRECTORY and breaks.leases.on_directories:
+        breaks.leases.moved(opened.shared, opened.file.path())
+
+
+async def _enter(work: Work, opened: Open, target: Path) -> None:
+    """The directory of the new name is opened to add to it, sharing all but its deletion; without a break of leases."""
+    store = opened.tree.share.store
+    assert store is not None
+    there = await store.lookup(opened.tree.who, target[:-1])
+    if there is not None:
+        key = FileKey(there.device, there.inode)
+        work.connection.server.opens.check(key, FILE_ADD_FILE, ShareAccess.READ | ShareAccess.WRITE)
 
 
 def _target(name: str) -> Path:
@@ -63,7 +98,10 @@ async def _clear_target(work: Work, opened: Open, target: Path, wanted: Rename, 
         raise Status(NT.ACCESS_DENIED, "a directory is not replaced")
     if there.attributes & FileAttribute.READONLY and not wanted.flags & RenameFlags.IGNORE_READONLY_ATTRIBUTE:
         raise Status(NT.ACCESS_DENIED, "READONLY")
-    shared = work.connection.server.opens.shared.get(FileKey(there.device, there.inode))
+    opens = work.connection.server.opens
+    shared = opens.shared.get(FileKey(there.device, there.inode))
+    if shared is not None:
+        await opens.breaks.take_handles(work, shared, opened)
     if shared is not None and shared.opens and not posix:
         raise Status(NT.ACCESS_DENIED, "what would be replaced is open")
 
@@ -94,5 +132,7 @@ async def _link(work: Work, opened: Open, wanted: Rename) -> None:
     if wanted.root or not wanted.name:
         raise Status(NT.INVALID_PARAMETER, "RootDirectory or no name")
     target = _target(wanted.name)
+    await _enter(work, opened, target)
     await _clear_target(work, opened, target, wanted, posix=False)
     await opened.file.link(target, wanted.replace)
+    work.connection.server.opens.breaks.directory_changed((opened.tree.share, target[:-1]), opened.parent_key)

@@ -69,6 +69,7 @@ async def _basic(work: Work, opened: Open, data: bytes) -> None:
         raise Status(NT.INVALID_PARAMETER, "a directory cannot be temporary")
     created, accessed, modified, changed = (time if time > 0 else None for time in times)
     await opened.file.set_basic(created, accessed, modified, changed, attributes & SETTABLE if attributes else None)
+    work.connection.server.opens.breaks.parent_changed(opened)
 
 
 async def _position(work: Work, opened: Open, data: bytes) -> None:
@@ -88,7 +89,7 @@ async def _mode(work: Work, opened: Open, data: bytes) -> None:
 
 
 async def _disposition(work: Work, opened: Open, data: bytes) -> None:
-    await _set_delete(opened, bool(Disposition.parse(data).delete), False)
+    await _set_delete(work, opened, bool(Disposition.parse(data).delete), False)
 
 
 async def _disposition_ex(work: Work, opened: Open, data: bytes) -> None:
@@ -98,13 +99,16 @@ async def _disposition_ex(work: Work, opened: Open, data: bytes) -> None:
     if flags & DispositionFlags.ON_CLOSE:
         opened.mode.delete_on_close = delete
         return
-    await _set_delete(opened, delete, bool(flags & DispositionFlags.IGNORE_READONLY_ATTRIBUTE))
+    await _set_delete(work, opened, delete, bool(flags & DispositionFlags.IGNORE_READONLY_ATTRIBUTE))
     if delete and flags & DispositionFlags.POSIX_SEMANTICS:
+        opens = work.connection.server.opens
+        place = opens.breaks.place(opened)
         await opened.file.unlink()
-        work.connection.server.opens.unlinked(opened.shared)
+        opens.unlinked(opened.shared)
+        opens.breaks.directory_changed(place, opened.parent_key)
 
 
-async def _set_delete(opened: Open, delete: bool, read_only_too: bool) -> None:
+async def _set_delete(work: Work, opened: Open, delete: bool, read_only_too: bool) -> None:
     """Mark the file for deletion, or take that back (MS-FSA 2.1.5.15.3)."""
     if delete:
         stat = await opened.file.stat()
@@ -114,19 +118,30 @@ async def _set_delete(opened: Open, delete: bool, read_only_too: bool) -> None:
             raise Status(NT.CANNOT_DELETE, "the share's root")
         if opened.file.kind is Kind.DIRECTORY and not opened.file.stream and not await opened.file.is_empty():
             raise Status(NT.DIRECTORY_NOT_EMPTY)
-    opened.shared.delete_pending = delete
+        await work.connection.server.opens.breaks.take_handles(work, opened.shared, opened)
+        work.connection.server.opens.will_delete(opened)
+    else:
+        opened.shared.delete_pending = False
 
 
 async def _allocation(work: Work, opened: Open, data: bytes) -> None:
     size = Allocation.parse(data).size
     _check_size(opened, size)
     await opened.file.set_allocation(size)
+    _size_changed(work, opened)
 
 
 async def _end_of_file(work: Work, opened: Open, data: bytes) -> None:
     size = EndOfFile.parse(data).size
     _check_size(opened, size)
     await opened.file.set_size(size)
+    _size_changed(work, opened)
+
+
+def _size_changed(work: Work, opened: Open) -> None:
+    breaks = work.connection.server.opens.breaks
+    breaks.data_changed(opened)
+    breaks.parent_changed(opened)
 
 
 async def _valid_data_length(work: Work, opened: Open, data: bytes) -> None:

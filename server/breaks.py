@@ -1,0 +1,231 @@
+"""Breaks: telling clients what they may not cache any more, and waiting until they have answered.
+
+A notification goes over a channel of a session that has the file open; where one fails the next is tried. An
+answer that is due and does not come within `TIMEOUT` is taken as given: the holder caches nothing then. So is one
+that could not be asked for. Whoever waits for a file's holders is woken by every answer and every close, and looks
+again. All of it runs in the event loop.
+
+MS-SMB2 3.3.2.1, 3.3.4.6, 3.3.4.7, 3.3.6.1; MS-FSA 2.1.4.12.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from smbdirect.wire import Buffer
+from transport.base import Lost, Reply
+
+from .granting import breaks_for_change
+from .lease import Key, Lease, Leases, Place
+from .messages.header import Command, Flags, Header
+from .messages.oplock import ACK_REQUIRED, LeaseNotification, OplockBreak, OplockBreakResponse
+from .oplock import HANDLE, READ, Holder, Notice, Oplock, Timer, level_of
+from .session import Session
+from .status import NT, Status
+from .step import step
+
+if TYPE_CHECKING:
+    from .connection import ServerConnection
+    from .open import Open, Shared
+    from .work import Work
+
+log = logging.getLogger("smbdirect.breaks")
+
+TIMEOUT = 35.0
+"""Seconds a client has to acknowledge (Windows' figure)."""
+UNSOLICITED = 0xFFFFFFFFFFFFFFFF
+"""The message id of what answers no request."""
+ROUNDS = 64
+"""How often a client may take HANDLE again from under one request before that gives up."""
+
+Later = Callable[..., Timer]
+"""`loop.call_later`: seconds, a function, its arguments."""
+
+
+def _later(delay: float, callback: Callable[..., None], *arguments: Any) -> Timer:
+    return asyncio.get_running_loop().call_later(delay, callback, *arguments)
+
+
+class Breaks:
+    def __init__(self, later: Later = _later) -> None:
+        self.leases = Leases()
+        self._later = later
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- beginning and ending -------------------------------------------------------------------------------
+    def begin(self, holder: Holder, rights: int) -> None:
+        """Take all but `rights` from `holder`, and tell it where it has to hear of that."""
+        notice = holder.break_to(rights)
+        if notice is not None:
+            self.tell(holder, notice)
+
+    def tell(self, holder: Holder, notice: Notice) -> None:
+        """Send `notice`; from now on the time runs where an answer is due."""
+        self._stop_timer(holder)
+        if notice.acknowledge:
+            holder.timer = self._later(TIMEOUT, self._expire, holder)
+        else:
+            self._rest(holder)
+        task = step(self._send(holder, notice))
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def answered(self, holder: Holder, next_step: Notice | None = None) -> None:
+        """`holder` has acknowledged: who waits looks again, and the next step is told once the answer is out."""
+        if not holder.breaking:
+            self._stop_timer(holder)
+        self._rest(holder)
+        if next_step is not None:
+            asyncio.get_running_loop().call_soon(self.tell, holder, next_step)
+        holder.shared.wake()
+
+    def _expire(self, holder: Holder) -> None:
+        log.info("a break was not acknowledged within %d s", TIMEOUT)
+        self._give_up(holder)
+
+    def _give_up(self, holder: Holder) -> None:
+        """No answer will come: `holder` caches nothing."""
+        self._stop_timer(holder)
+        holder.expire()
+        self._rest(holder)
+        holder.shared.wake()
+
+    @staticmethod
+    def _stop_timer(holder: Holder) -> None:
+        if holder.timer is not None:
+            holder.timer.cancel()
+            holder.timer = None
+
+    @staticmethod
+    def _rest(holder: Holder) -> None:
+        """An oplock broken to none is none; a lease stays, and may grow again."""
+        if isinstance(holder, Oplock) and not holder.rights and holder.opened is not None:
+            holder.opened.caching = None
+            if holder in holder.shared.holders:
+                holder.shared.holders.remove(holder)
+
+    def release(self, opened: "Open") -> None:
+        """`opened` is closed: its oplock ends, and its lease with the last of its opens. Wakes nobody yet."""
+        holder, opened.caching = opened.caching, None
+        if holder is None:
+            return
+        if isinstance(holder, Lease):
+            holder.members.remove(opened)
+            if holder.members:
+                return
+            self.leases.remove(holder)
+        self._stop_timer(holder)
+        holder.breaking = False
+        holder.shared.holders.remove(holder)
+
+    # -- what breaks ----------------------------------------------------------------------------------------
+    def data_changed(self, opened: "Open") -> None:
+        """`opened` has changed data: nobody else may keep what it has read; its directory hears of it at the close."""
+        opened.modified = True
+        self.data_locked(opened)
+
+    def data_locked(self, opened: "Open") -> None:
+        """`opened` locks data, or has changed it: nobody else may keep what it has read."""
+        if opened.shared.holders:
+            for holder in breaks_for_change(opened.shared, opened):
+                self.begin(holder, 0)
+
+    def data_cut(self, opened: "Open") -> None:
+        """The CREATE of `opened` has cut the data: who has come to cache it in the meantime caches the old."""
+        for holder in list(opened.shared.holders):
+            if holder.rights & READ and holder is not opened.caching:
+                self.begin(holder, 0)
+
+    def place(self, opened: "Open") -> "Place | None":
+        """The directory that `opened` shows in; None where nobody caches any, or it has no name any more."""
+        if not self.leases.on_directories:
+            return None
+        try:
+            path = opened.file.path()
+        except Status:
+            return None
+        return (opened.tree.share, path[:-1]) if path else None
+
+    def directory_changed(self, place: "Place | None", *by: "Key | None") -> None:
+        """An entry of the directory has changed: leases on it end, but one that all of `by` name as their parent's."""
+        if place is None:
+            return
+        for lease in self.leases.at(*place):
+            if any(key != lease.key for key in by):
+                self.begin(lease, 0)
+
+    def parent_changed(self, opened: "Open") -> None:
+        """What `opened` has done shows in the directory it is in."""
+        self.directory_changed(self.place(opened), opened.parent_key)
+
+    # -- waiting --------------------------------------------------------------------------------------------
+    async def wait(self, work: "Work", shared: "Shared", quietly: bool = False) -> None:
+        """Until something about the holders or opens of `shared` has changed. Raises Status where called off."""
+        future = asyncio.get_running_loop().create_future()
+        shared.waiting.append(future)
+        try:
+            await work.wait(future, anywhere=True, quietly=quietly)
+        finally:
+            if future in shared.waiting:
+                shared.waiting.remove(future)
+
+    async def take_handles(self, work: "Work", shared: "Shared", opened: "Open") -> None:
+        """Until no lease but that of `opened` keeps opens of `shared` for later: before a rename or a deletion.
+
+        The client hears nothing of the wait (no interim response), as with Windows and Samba. Raises Status, also
+        where `opened` is closed meanwhile.
+        """
+        for _ in range(ROUNDS):
+            held = [other for other in shared.holders if _keeps_open(other) and other is not opened.caching]
+            if not held:
+                return
+            for holder in held:
+                self.begin(holder, holder.rights & ~HANDLE)
+            if any(map(_keeps_open, held)):
+                await self.wait(work, shared, quietly=True)
+                if opened.closed:
+                    raise Status(NT.FILE_CLOSED, "closed while it waited")
+        raise Status(NT.SHARING_VIOLATION, "its opens are cached again and again")
+
+    # -- sending --------------------------------------------------------------------------------------------
+    async def _send(self, holder: Holder, notice: Notice) -> None:
+        for session, connection in list(_ways(holder)):
+            try:
+                await connection.transport.send(Reply(_packed(holder, notice, session)))
+                return
+            except Lost as error:
+                log.debug("%s: no break over this channel: %s", connection.transport.peer, error)
+        if notice.acknowledge and holder.breaking:
+            self._give_up(holder)
+
+
+def _keeps_open(holder: Holder) -> bool:
+    return isinstance(holder, Lease) and bool(holder.rights & HANDLE)
+
+
+def _ways(holder: Holder) -> "Iterator[tuple[Session, ServerConnection]]":
+    """Where the client can be told: the channels of the sessions it has the file open in."""
+    for session in dict.fromkeys(opened.session for opened in holder.opens()):
+        for connection in session.channels:
+            yield session, connection
+
+
+def _packed(holder: Holder, notice: Notice, session: Session) -> list[Buffer]:
+    """The notification: never signed, sealed where the session is (3.3.4.1.1, 3.3.4.1.4, 3.3.4.6, 3.3.4.7)."""
+    header = Header(command=Command.OPLOCK_BREAK, flags=Flags.RESPONSE, message_id=UNSOLICITED)
+    body: OplockBreak | LeaseNotification
+    if isinstance(holder, Lease):
+        body = LeaseNotification(
+            epoch=holder.epoch if holder.version > 1 else 0, flags=ACK_REQUIRED if notice.acknowledge else 0,
+            key=holder.key[1], current_state=notice.before, new_state=notice.after,
+        )  # fmt: skip
+    else:
+        header.session_id = session.id
+        body = OplockBreak(oplock_level=level_of(notice.after & READ), file_id=holder.opens()[0].file_id)
+    parts = [header.pack(), *OplockBreakResponse(body).parts()]
+    protection = session.protection
+    if protection.encryption_required and protection.sealer is not None:
+        return protection.sealer.seal(parts, session.id)
+    return parts

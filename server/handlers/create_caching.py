@@ -1,0 +1,143 @@
+"""Oplocks and leases in CREATE (MS-SMB2 3.3.5.9, 3.3.5.9.8, 3.3.5.9.11): whose caching it breaks and waits for, what
+it may cache itself."""
+
+from ..granting import Wish, breaks_for_open, grantable
+from ..lease import Lease
+from ..messages.create import CreateContext, CreateRequest, OplockLevel, find
+from ..messages.create_contexts import ContextName, LeaseFlags
+from ..messages.create_contexts import Lease as LeaseContext
+from ..messages.negotiate import Dialect
+from ..open import Open
+from ..oplock import WRITE, Oplock, level_of
+from ..security.access import FILE_WRITE_DATA
+from ..status import NT, Status
+from ..store.base import FileKey, Found, Kind, Wanted
+from ..work import Work
+from .create_asked import Asked, cuts
+
+
+def wish_of(work: Work, request: CreateRequest) -> Wish:
+    """What the request wishes to cache. A lease its dialect does not know, or without a key, is no wish."""
+    assert work.tree is not None and work.session is not None
+    dialect = work.connection.negotiated.dialect
+    config = work.tree.share.config
+    if config is not None and not config.oplocks:
+        return Wish()
+    if request.oplock_level != OplockLevel.LEASE:
+        return Wish(request.oplock_level if request.oplock_level <= OplockLevel.BATCH else OplockLevel.NONE)
+    context = find(request.contexts, ContextName.RQLS)
+    if context is None or dialect < Dialect.SMB210:
+        return Wish()
+    lease = LeaseContext.parse(context.data)
+    if lease.key == bytes(16) or (lease.parent_key is not None and dialect < Dialect.SMB300):
+        return Wish()
+    return Wish(OplockLevel.LEASE, lease, (work.session.client_guid, lease.key))
+
+
+async def check_key(work: Work, wanted: Wanted, wish: Wish) -> None:
+    """A lease key stands for one file: refuse its use for another (3.3.5.9.8)."""
+    lease = work.connection.server.opens.breaks.leases.by_key.get(wish.key) if wish.key is not None else None
+    if lease is None:
+        return
+    assert work.tree is not None and work.tree.share.store is not None
+    member = lease.members[0]
+    if member.tree.share is work.tree.share:
+        try:
+            path = member.file.path()
+        except Status:  # its file is gone; what has the name now is another
+            path = ()
+        if _same(path, member.file.stream, wanted):
+            return
+        there = await work.tree.share.store.lookup(work.tree.who, wanted.path, wanted.stream)
+        if there is not None and FileKey(there.device, there.inode, wanted.stream.casefold()) == lease.shared.key:
+            return  # another name of the same file
+    raise Status(NT.INVALID_PARAMETER, "the lease key is another file's")
+
+
+def _same(path: tuple[str, ...], stream: str, wanted: Wanted) -> bool:
+    names = (*path, stream), (*wanted.path, wanted.stream)
+    return [name.casefold() for name in names[0]] == [name.casefold() for name in names[1]]
+
+
+async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish) -> bool:
+    """Break what stands in the way of this open. False where the file is to be looked up anew after a wait.
+
+    Raises Status where share modes or a pending deletion refuse it all the same.
+    """
+    opens = work.connection.server.opens
+    request, key = asked.request, found.file.key
+    overwrites = cuts(request, found)
+    needs = access | (FILE_WRITE_DATA if overwrites else 0)
+    while True:
+        refusal: Status | None = None
+        try:
+            opens.check(key, needs, request.share_access)
+        except Status as status:
+            if status.code != NT.SHARING_VIOLATION:
+                raise
+            refusal = status
+        shared = opens.shared.get(key)
+        if shared is not None and shared.holders:
+            found_breaks, wait = breaks_for_open(shared, wish, needs, overwrites, refusal is not None)
+            for each in found_breaks:
+                opens.breaks.begin(each.holder, each.rights)
+            if wait:
+                wish.again = True
+                await opens.breaks.wait(work, shared)
+                _still_connected(work)
+                if found.made:
+                    continue
+                return False
+        if refusal is not None:
+            raise refusal
+        return True
+
+
+def _still_connected(work: Work) -> None:
+    """While the request waited its session or tree may have ended."""
+    tree = work.tree
+    assert tree is not None
+    if tree.session.trees.get(tree.id) is not tree:
+        raise Status(NT.NETWORK_NAME_DELETED, "disconnected while it waited")
+
+
+def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wish) -> tuple[int, list[CreateContext]]:
+    """What `opened` may cache: the oplock level it is answered, and the lease's context where it has one."""
+    directory = found.file.kind is Kind.DIRECTORY and not found.file.stream
+    rights = grantable(wish, opened, directory, found.made or cuts(asked.request, found))
+    if wish.lease is None:
+        if directory or not rights:  # only leases are for directories
+            return OplockLevel.NONE, []
+        opened.caching = Oplock(opened.shared, rights, opened=opened)
+        opened.shared.holders.append(opened.caching)
+        return level_of(rights), []
+    lease = None
+    if not directory or wish.lease.parent_key is not None:  # and of those only version 2
+        lease = _lease(work, opened, wish, rights, directory)
+    if lease is None:
+        return OplockLevel.NONE, []
+    opened.caching = lease
+    lease.members.append(opened)
+    if wish.lease.parent_key is not None:
+        lease.parent = wish.lease.parent_key if wish.lease.flags & LeaseFlags.PARENT_KEY_SET else None
+    if lease.parent is not None:
+        opened.parent_key = (lease.key[0], lease.parent)
+    return OplockLevel.LEASE, [CreateContext(ContextName.RQLS, lease.context().pack())]
+
+
+def _lease(work: Work, opened: Open, wish: Wish, rights: int, directory: bool) -> Lease | None:
+    """The lease with the wish's key, as it is after one more open; None where it has become another file's."""
+    assert wish.lease is not None and wish.key is not None
+    leases = work.connection.server.opens.breaks.leases
+    lease = leases.by_key.get(wish.key)
+    if lease is not None:
+        if lease.shared is not opened.shared:
+            return None
+        lease.upgrade(wish.rights & ~(WRITE if directory else 0), rights)
+        return lease
+    version = 1 if wish.lease.parent_key is None else 2
+    lease = Lease(opened.shared, rights, key=wish.key, version=version, epoch=wish.lease.epoch)
+    if rights:
+        lease.count()
+    leases.add(lease, (opened.tree.share, opened.file.path()) if directory else None)
+    return lease

@@ -1,0 +1,153 @@
+"""Leases (MS-SMB2 3.3.1.12): caching rights of a client on one file, shared by all its opens with the lease's key.
+
+A lease grows when an open asks for more and nothing stands in the way, and its epoch counts every change, so that
+the client can put answers and breaks in order. A break takes rights in steps: while the client is on its way to
+one state a second conflict may demand a lower one, and the client hears of that when it has acknowledged the first.
+
+`Leases` finds them by client and key, and those on directories by where the directory is: whatever changes there
+breaks them. MS-SMB2 3.3.4.7, 3.3.5.9.8, 3.3.5.9.11, 3.3.5.22.2.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .messages.create_contexts import Lease as LeaseContext
+from .messages.create_contexts import LeaseFlags
+from .oplock import HANDLE, READ, WRITE, Holder, Notice
+from .status import NT, Status
+
+if TYPE_CHECKING:
+    from .open import Open, Shared
+    from .store.base import Path
+    from .tree import Share
+
+GRANTED = (READ, READ | HANDLE, READ | WRITE, READ | WRITE | HANDLE)
+"""The states a lease can have besides none; any other that is asked for is none."""
+Key = tuple[bytes, bytes]
+"""A lease's name: the client's GUID and the lease key."""
+Place = tuple["Share", "Path"]
+"""Where a directory is: the share, and its path there."""
+
+
+@dataclass(slots=True, eq=False)
+class Lease(Holder):
+    key: Key = (b"", b"")
+    version: int = 1
+    epoch: int = 0
+    parent: bytes | None = None
+    """The lease key of the directory the file is in, as the client gave it with the last open."""
+    members: "list[Open]" = field(default_factory=list)
+    asked: int = 0
+    """The rights it was told to break to."""
+    required: int = 0
+    """The rights it must break to in the end; fewer than `asked` where conflicts came since."""
+
+    def opens(self) -> "list[Open]":
+        return self.members
+
+    def count(self) -> None:
+        """Another change of state."""
+        self.epoch = (self.epoch + 1) & 0xFFFF
+
+    def upgrade(self, wanted: int, granted: int) -> None:
+        """Take what one more open was granted, where that is all it wanted and more than there is."""
+        more = granted == wanted and granted != self.rights and not self.rights & ~wanted
+        if more and not self.breaking:
+            self.rights = granted
+            self.count()
+
+    def break_to(self, rights: int) -> Notice | None:
+        before, after = self.rights, rights & self.rights
+        if self.breaking:
+            self.required &= after
+            return None
+        if after == before:
+            return None
+        self.count()
+        if before == READ:
+            self.rights = 0
+            return Notice(READ, 0, False)
+        self.breaking, self.asked, self.required = True, after, after
+        return Notice(before, after, True)
+
+    def acknowledge(self, rights: int) -> Notice | None:
+        """The client keeps `rights`; the next step where it must give up more. Raises Status (3.3.5.22.2)."""
+        if not self.breaking:
+            raise Status(NT.UNSUCCESSFUL, "no break is under way")
+        if rights & ~self.asked:
+            raise Status(NT.REQUEST_NOT_ACCEPTED, f"acknowledged with {rights:#x} where {self.asked:#x} was left")
+        self.rights = rights
+        if not rights & ~self.required:
+            self.breaking = False
+            return None
+        if rights == READ:
+            self.rights, self.breaking = 0, False
+            return Notice(READ, 0, False)
+        self.asked = (self.required | READ) & rights
+        return Notice(rights, self.asked, True)
+
+    def expire(self) -> None:
+        self.rights, self.breaking = 0, False
+
+    def context(self) -> LeaseContext:
+        """What a CREATE is answered (2.2.14.2.10, 2.2.14.2.11)."""
+        flags = LeaseFlags.BREAK_IN_PROGRESS if self.breaking else 0
+        if self.version == 1:
+            return LeaseContext(self.key[1], self.rights, flags)
+        if self.parent is not None:
+            flags |= LeaseFlags.PARENT_KEY_SET
+        return LeaseContext(self.key[1], self.rights, flags, self.parent or bytes(16), self.epoch)
+
+
+class Leases:
+    """All leases of the server."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[Key, Lease] = {}
+        self._places: dict[Place, list[Lease]] = {}
+        self._place_of: dict[Lease, Place] = {}
+
+    def add(self, lease: Lease, place: "Place | None") -> None:
+        """Keep `lease`; on a directory, `place` is where that is."""
+        self.by_key[lease.key] = lease
+        lease.shared.holders.append(lease)
+        if place is not None:
+            self._put(lease, place)
+
+    def remove(self, lease: Lease) -> None:
+        if self.by_key.get(lease.key) is lease:
+            del self.by_key[lease.key]
+        self._take(lease)
+
+    def at(self, share: "Share", path: "Path") -> "list[Lease]":
+        """The leases on the directory `path` of `share`."""
+        return list(self._places.get(_folded((share, path)), ()))
+
+    def moved(self, shared: "Shared", path: "Path") -> None:
+        """The directory that `shared` is about is at `path` now."""
+        for lease in shared.holders:
+            if isinstance(lease, Lease) and lease in self._place_of:
+                place = self._place_of[lease]
+                self._take(lease)
+                self._put(lease, (place[0], path))
+
+    @property
+    def on_directories(self) -> int:
+        return len(self._place_of)
+
+    def _put(self, lease: Lease, place: "Place") -> None:
+        self._place_of[lease] = place
+        self._places.setdefault(_folded(place), []).append(lease)
+
+    def _take(self, lease: Lease) -> None:
+        place = self._place_of.pop(lease, None)
+        if place is not None:
+            here = self._places[_folded(place)]
+            here.remove(lease)
+            if not here:
+                del self._places[_folded(place)]
+
+
+def _folded(place: Place) -> Place:
+    """Names without their case: a client may not spell them as they are stored."""
+    return place[0], tuple(name.casefold() for name in place[1])
