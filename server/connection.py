@@ -168,6 +168,8 @@ class ServerConnection:
         session = work.session
         if session is None or work.encrypted:
             return None
+        if work.signer is not None:
+            return work.signer
         channel = session.channels.get(self)
         if channel is None or channel.signer is None:
             return None

@@ -4,15 +4,13 @@ from .messages.header import Flags
 from .status import NT, Status
 from .work import Work
 
-RELATED_FILE = b"\xff" * 16
-"""The FileId of a related request: the file of the one before it (MS-SMB2 3.3.5.2.7.2)."""
-
 
 def find_open(work: Work, file_id: bytes) -> None:
-    """Resolve `file_id` to `work.open`; all ones in a related request mean the file of the one before."""
+    """Resolve `file_id` to `work.open`; a related request is about the file of the one before, whatever its own
+    FileId says (MS-SMB2 3.3.5.2.7.2)."""
     related = work.related
     assert related is not None and work.session is not None
-    if file_id == RELATED_FILE and work.header.flags & Flags.RELATED:
+    if work.header.flags & Flags.RELATED:
         if related.failed:
             raise Status(related.failed, "the CREATE it builds on failed")
         file_id = related.file_id or file_id

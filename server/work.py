@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .connection import ServerConnection
     from .open import Open
     from .security.preauth import Preauth
+    from .security.signing import Signer
     from .session import Session
     from .tree import Tree
 
@@ -55,6 +56,8 @@ class Work:
     """The hash this NEGOTIATE or SESSION_SETUP response goes into."""
     must_sign: bool = False
     """A response that is signed whatever the request was (a successful SESSION_SETUP)."""
+    signer: "Signer | None" = None
+    """What signs the response in place of its channel's key, while there is none yet (a binding under way)."""
     first: bool = True
     """Whether it is the first of its compound."""
     credited: bool = False

@@ -120,8 +120,10 @@ def _session_to_bind(work: Work) -> Session:
         raise Status(NT.INSUFFICIENT_RESOURCES, f"{MAX_CHANNELS} channels already")
     keys = session.protection.keys
     assert keys is not None
-    if not _signer(work, keys).verify(work.packet, False):
+    bound = _signer(work, keys)
+    if not bound.verify(work.packet, False):
         raise Status(NT.ACCESS_DENIED, "the signature does not verify")
+    work.session, work.signed, work.signer = session, True, bound
     return session
 
 
@@ -180,6 +182,7 @@ def _bind(work: Work, session: Session, outcome: Outcome, attempt: Setup) -> Non
         raise Status(NT.ACCESS_DENIED, "bound by another user")
     session.channels[work.connection] = Channel(work.connection, _signer(work, _keys(work, outcome, attempt)))
     work.connection.sessions[session.id] = session
+    work.signer = None
     work.connection.trust()
     work.connection.authenticated = True
 
