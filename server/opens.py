@@ -17,10 +17,9 @@ from .security.access import (
     FILE_WRITE_DATA,
 )
 from .status import NT, Status
-from .store.base import FileKey, Path
+from .store.base import FileKey
 
 if TYPE_CHECKING:
-    from .tree import Share
     from .work import Work
 
 READS = FILE_READ_DATA | FILE_EXECUTE
@@ -153,31 +152,30 @@ class Opens:
         self._forget(shared)
         self.removals += 1
 
-    def below(self, path: Path, share: "Share") -> list[Open]:
-        """What is open below the directory `path` of `share`."""
+    def below(self, directory: Open) -> list[Open]:
+        """What is open below `directory` through its share. Asks the system once for the path of each file of it."""
+        path, share, device = directory.file.path(), directory.tree.share, directory.file.key.device
         depth = len(path)
+        inside: dict[int, bool] = {directory.file.key.inode: False}
         found = []
         for opened in self.by_volatile.values():
-            if opened.tree.share is share and opened.store_file is not None:
+            if opened.tree.share is not share or opened.shared.key.device != device:
+                continue
+            inode = opened.shared.key.inode
+            if inode not in inside:
                 try:
-                    below = opened.store_file.path()
+                    below = opened.file.path()
                 except Status:  # it has no name any more
-                    continue
-                if len(below) > depth and below[:depth] == path:
-                    found.append(opened)
+                    below = ()
+                inside[inode] = len(below) > depth and below[:depth] == path
+            if inside[inode]:
+                found.append(opened)
         return found
 
-    def abandon(self, opened: Open) -> None:
-        """Take back an open whose CREATE failed after all, unless it is closed; its file is the caller's to close."""
-        if opened.closed:
-            return
-        opened.closed = True
-        self.by_volatile.pop(opened.volatile, None)
-        opened.session.opens.pop(opened.volatile, None)
-        self.breaks.release(opened)
-        opened.shared.opens.remove(opened)
-        opened.shared.wake()
-        self.drop(opened.shared)
+    async def abandon(self, opened: Open) -> None:
+        """Close an open whose CREATE failed after all: what others have left to it is done, its own wish is not."""
+        opened.mode.delete_on_close = False
+        await self.close(opened)
 
     async def _leave(self, opened: Open) -> None:
         shared = opened.shared

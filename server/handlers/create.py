@@ -88,7 +88,7 @@ async def _register(work: Work, asked: Asked, found: Found, opens: Opens, wish: 
             if opened.closed:
                 raise Status(NT.FILE_CLOSED, "closed while it was being cut")
         except BaseException:
-            opens.abandon(opened)
+            await opens.abandon(opened)
             raise
         action = CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
     if work.related is not None:

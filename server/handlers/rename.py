@@ -12,6 +12,8 @@ from ..store.base import FileKey, Kind, Path
 from ..store.names import check_stream, split
 from ..work import Work
 
+ADDING = ShareAccess.READ | ShareAccess.WRITE
+
 
 async def rename(work: Work, opened: Open, data: bytes) -> None:
     await _rename(work, opened, Rename.parse(data), posix=False)
@@ -52,10 +54,10 @@ async def _rename(work: Work, opened: Open, wanted: Rename, posix: bool) -> None
 async def _clear_below(work: Work, opened: Open) -> None:
     """A directory moves when nothing below it is open; opens that are only cached are asked for first."""
     opens = work.connection.server.opens
-    below = opens.below(opened.file.path(), opened.tree.share)
+    below = opens.below(opened)
     for shared in dict.fromkeys(other.shared for other in below):
         await opens.breaks.take_handles(work, shared, opened)
-    if below and opens.below(opened.file.path(), opened.tree.share):
+    if below and opens.below(opened):
         raise Status(NT.ACCESS_DENIED, "something below it is open")
 
 
@@ -69,13 +71,19 @@ def _moved(opens: Opens, opened: Open, places: list[Place | None]) -> None:
 
 
 async def _enter(work: Work, opened: Open, target: Path) -> None:
-    """The directory of the new name is opened to add to it, sharing all but its deletion; without a break of leases."""
-    store = opened.tree.share.store
+    """The directory of the new name is opened to add to it, sharing all but its deletion (as Windows does, and
+    MS-FSA 2.1.5.15.11 has it)."""
+    store, opens = opened.tree.share.store, work.connection.server.opens
     assert store is not None
     there = await store.lookup(opened.tree.who, target[:-1])
-    if there is not None:
-        key = FileKey(there.device, there.inode)
-        work.connection.server.opens.check(key, FILE_ADD_FILE, ShareAccess.READ | ShareAccess.WRITE)
+    directory = opens.shared.get(FileKey(there.device, there.inode)) if there is not None else None
+    if directory is None:
+        return
+    try:
+        opens.check(directory.key, FILE_ADD_FILE, ADDING)
+    except Status:
+        await opens.breaks.take_handles(work, directory, opened)
+        opens.check(directory.key, FILE_ADD_FILE, ADDING)
 
 
 def _target(name: str) -> Path:

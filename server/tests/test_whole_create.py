@@ -1,17 +1,20 @@
 """CREATE on the whole server: what it refuses, in which order, and what an open keeps others from."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from benchmarks.client import Tree
+from benchmarks.client.tree import READ_ATTRIBUTES, SHARE_ALL
 from server.messages.create import CreateContext, CreateOptions, Disposition, ShareAccess
 from server.messages.fscc_file import FileAttribute, FileClass
 from server.messages.fscc_set import Rename
 from server.security.access import DELETE, FILE_READ_DATA, FILE_WRITE_DATA
 from server.status import NT, Status
+from server.store.base import File, Path
 from server.tests.served import served
 
 CREATE, OPEN, OPEN_IF = Disposition.CREATE, Disposition.OPEN, Disposition.OPEN_IF
@@ -126,3 +129,59 @@ def test_a_deleted_file_goes_with_the_last_of_its_open_streams() -> None:
             await tree.create("x")
 
     with_tree(use)
+
+
+# -- renames and who has the directories open ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("access", "share", "goes"),
+    [
+        (FILE_READ_DATA, ShareAccess.WRITE, True),
+        (FILE_READ_DATA | DELETE, SHARE_ALL, False),
+        (FILE_READ_DATA, ShareAccess.READ | ShareAccess.DELETE, False),
+        (READ_ATTRIBUTES, 0, True),
+    ],
+)
+def test_a_rename_adds_to_a_directory_that_may_be_open(access: int, share: int, goes: bool) -> None:
+    async def use(tree: Tree) -> None:
+        await (await tree.directory("d", CREATE)).close()
+        file = await tree.create("x", disposition=CREATE)
+        there = await tree.create("d", access, options=CreateOptions.DIRECTORY_FILE, share=share)
+        if not goes:
+            with refused(NT.SHARING_VIOLATION):
+                await file.set(FileClass.RENAME, Rename("d\\x").pack())
+            await there.close()
+        await file.set(FileClass.RENAME, Rename("d\\x").pack())
+
+    with_tree(use)
+
+
+def test_a_directory_with_something_open_below_stays_and_each_file_is_asked_for_its_path_once() -> None:
+    async def run() -> None:
+        async with served() as here:
+            tree = await here.tree()
+            directory = await tree.directory("d", CREATE)
+            files = [await tree.create("d\\x", disposition=OPEN_IF) for _ in range(5)]
+            outside = [await tree.create("y", disposition=OPEN_IF) for _ in range(5)]
+            asked = Counter[str]()
+            for opened in here.server.opens.by_volatile.values():
+                watch(opened.file, asked)
+            with refused(NT.ACCESS_DENIED):
+                await directory.set(FileClass.RENAME, Rename("e").pack())
+            assert asked["x"] <= 2 and asked["y"] <= 2
+            for file in files:
+                await file.close()
+            await directory.set(FileClass.RENAME, Rename("e").pack())
+            assert len(outside) == 5
+
+    def watch(file: File, asked: Counter[str]) -> None:
+        path = file.path
+
+        def counted() -> Path:
+            asked[path()[-1]] += 1
+            return path()
+
+        file.path = counted  # type: ignore[method-assign]
+
+    asyncio.run(run())
