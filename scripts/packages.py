@@ -19,6 +19,7 @@ from pathlib import Path
 TEST = {
     "smbclient": "smbclient", "smbtorture": "samba-testsuite", "mount.cifs": "cifs-utils", "tshark": "tshark",
     "strace": "strace", "fio": "fio", "git": "git", "ip": "iproute2", "getfattr": "attr", "xz": "xz-utils",
+    "smbd": "samba",
 }  # fmt: skip
 BENCH = {"smbclient": "smbclient", "smbtorture": "samba-testsuite", "smbd": "samba"}
 LIBRARIES = ("python3-pyverbs", "ibverbs-providers")
