@@ -167,12 +167,12 @@ class Ours(Running):
         (self.root / "config.toml").write_text("\n".join(lines) + "\n")
         for name in names():
             subprocess.run(
-                [_program("smbdirect-user"), "add", name, "--users", str(self.root / "users")],
+                [program("smbdirect-user"), "add", name, "--users", str(self.root / "users")],
                 input=f"{PASSWORD}\n".encode(), check=True, capture_output=True,
             )  # fmt: skip
 
     def command(self) -> list[str]:
-        return [_program("smbdirect-serve"), "--config", str(self.root / "config.toml")]
+        return [program("smbdirect-serve"), "--config", str(self.root / "config.toml")]
 
 
 class Samba(Running):
@@ -208,7 +208,7 @@ def missing(*programs: str) -> list[str]:
     return [name for name in programs if shutil.which(name, path=found) is None]
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """A program this project installs, of the same environment as the running interpreter."""
     return str(Path(sys.executable).with_name(name))
 
