@@ -71,4 +71,6 @@ def _set(path: str, name: str, value: bytes) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE):
             raise Status(NT.EA_TOO_LARGE, f"{len(value)} bytes") from error
+        if error.errno == errno.ENOTSUP:
+            raise Status(NT.EAS_NOT_SUPPORTED, "the file system keeps none") from error
         raise

@@ -153,6 +153,8 @@ class PosixFile(Metadata):
     def _set_size(self, size: int) -> None:
         if self._promised:
             grows = size > os.fstat(self._descriptor).st_size
+            if grows:
+                self._store.volumes.check_room(self._descriptor, size)
             self._store.promises.promise(self._inode, size if grows else None)
             if grows:
                 return

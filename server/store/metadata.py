@@ -47,6 +47,8 @@ class Metadata(Held):
             self._store.changes.remember(os.fstat(self._descriptor), changed)
 
     async def set_sparse(self, sparse: bool) -> None:
+        if sparse and not self._store.volumes.sparse(self.key.device):
+            raise Status(NT.INVALID_DEVICE_REQUEST, "the file system has no holes")  # MS-FSA 2.1.5.10.36
         await self._hop(self.who, basic.sparse, self._descriptor, self.who.uid, sparse)
 
     async def overwrite(self, new: New, supersede: bool) -> Stat:

@@ -25,6 +25,8 @@ from .shortnames import short_name
 
 _TICK = 20_000_000
 """ns: more than a tick of the clock that file times are taken from (CONFIG_HZ=100)."""
+_COARSE_TICK = 2_000_000_000
+"""ns: that of file systems whose times are whole seconds (vfat counts every second one)."""
 _FEWEST = 64
 """Own changes before a listing is read again, at least."""
 
@@ -155,7 +157,7 @@ class NameCache:
         if (
             listing.stamp == stamp
             and listing.own_changes <= max(_FEWEST, listing.counted)
-            and not (listing.doubted and self._clock() - stamp[0] > _TICK)
+            and not (listing.doubted and self._clock() - stamp[0] > _tick(stamp))
         ):
             return
         listing.names.clear()
@@ -169,7 +171,7 @@ class NameCache:
         except PermissionError:  # this user may not read it, and finds exact names only; the next may
             return
         listing.stamp = stamp
-        listing.doubted = self._clock() - stamp[0] <= _TICK
+        listing.doubted = self._clock() - stamp[0] <= _tick(stamp)
         listing.own_changes = 0
         self._account(listing)
 
@@ -190,6 +192,11 @@ def _key(directory: int) -> Key:
 
 def _stamp(status: os.stat_result) -> Stamp:
     return status.st_mtime_ns, status.st_ctime_ns
+
+
+def _tick(stamp: Stamp) -> int:
+    """How long another change may leave the directory's times at `stamp`."""
+    return _TICK if stamp[0] % 1_000_000_000 else _COARSE_TICK
 
 
 def _scan(directory: int) -> Iterator[str]:

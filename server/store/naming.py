@@ -6,6 +6,7 @@ the root, and the name there must have the descriptor's device and inode before 
 
 import errno
 import os
+import secrets
 import stat
 from typing import NamedTuple
 
@@ -25,6 +26,12 @@ _DELETED = b" (deleted)"
 def where(resolver: Resolver, descriptor: int) -> Path:
     """The path of an open file under the root; FILE_DELETED where it has none, or has left the share."""
     return tuple(map(names.from_disk, _components(resolver, descriptor)))
+
+
+def location(resolver: Resolver) -> Path:
+    """Where the root is on this machine."""
+    raw = os.readlink(inode.proc(resolver.root).encode())
+    return tuple(names.from_disk(part) for part in raw.split(b"/") if part)
 
 
 def _components(resolver: Resolver, descriptor: int) -> list[bytes]:
@@ -131,10 +138,12 @@ def _move(
 ) -> None:
     there = _there(resolver, streams, goal, name)
     over, another_link, elsewhere = goal.name, False, list[str]()
+    old = source.name
     if there is not None:
         same = os.path.samestat(there.status, status)
-        if same and there.name == source.name and _same(source.directory, goal.directory):
+        if same and _same(source.directory, goal.directory) and (there.name == old or _has_one_name(status)):
             replace = True  # only its case changes, if anything
+            source = _aside(source, goal)
         else:
             _may_replace(there.status, replace)
             over, another_link = there.name, same
@@ -144,9 +153,23 @@ def _move(
             os.unlink(over, dir_fd=goal.directory)
             over = goal.name
         _rename(source, goal, over, replace)
-        left.removed(source.name)
+        left.removed(old)
         entered.made(goal.name)
     _forget(streams, elsewhere)
+
+
+def _has_one_name(status: os.stat_result) -> bool:
+    return stat.S_ISDIR(status.st_mode) or status.st_nlink == 1
+
+
+def _aside(source: Place, goal: Place) -> Place:
+    """Where a file is to be renamed from that changes only its case: where the file system itself matches names
+    without case (vfat, exfat), rename(2) would do nothing, so there the file is moved to a name between first."""
+    if source.name == goal.name or not _taken(goal):
+        return source
+    between = Place(source.directory, b".smbdirect-" + secrets.token_hex(8).encode(), borrowed=True)
+    os.rename(source.name, between.name, src_dir_fd=source.directory, dst_dir_fd=between.directory)
+    return between
 
 
 class _There(NamedTuple):

@@ -159,6 +159,8 @@ def open_stream(store: "PosixStore", who: Identity, opened: Opened, wanted: Want
         kept = store.streams.find(opened.descriptor, wanted.stream)
         made = kept is None
         if kept is None:
+            if not inode.keeps_xattrs(inode.proc(opened.descriptor)):
+                raise Status(NT.OBJECT_NAME_INVALID, "the file system keeps no streams")
             if wanted.make is Make.NEVER:
                 raise Status(NT.OBJECT_NAME_NOT_FOUND, f"stream {wanted.stream!r}")
             kept = store.streams.make(opened.descriptor, wanted.stream)

@@ -1,10 +1,14 @@
 """What the file systems below a share can do, by device number: asked of the system once for each."""
 
+import errno
 import os
 
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _WITHOUT_HOLES = frozenset({"vfat", "msdos", "exfat"})
 _WITH_REFLINKS = frozenset({"btrfs", "xfs", "bcachefs", "ocfs2"})
+
+_LARGEST_FILE = {"vfat": (1 << 32) - 1, "msdos": (1 << 32) - 1}
+"""Bytes; where no other is told, what an offset holds."""
 
 
 class Volumes:
@@ -29,6 +33,15 @@ class Volumes:
     def reflink(self, device: int) -> bool:
         """Whether its files can share blocks."""
         return self.kind(device) in _WITH_REFLINKS
+
+    def check_room(self, descriptor: int, size: int) -> None:
+        """Whether an open file could grow to `size` bytes without holes; raises OSError as growing it would."""
+        status = os.fstat(descriptor)
+        if size > _LARGEST_FILE.get(self.kind(status.st_dev), (1 << 63) - 1):
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        volume = os.fstatvfs(descriptor)
+        if size - status.st_blocks * 512 > volume.f_bavail * volume.f_frsize:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def kind(self, device: int) -> str:
         """The type of its file system, "" where the system does not say."""
