@@ -163,7 +163,12 @@ def response_header(work: Work) -> Header:
     """The header of a response to `work`; credits are granted here, once a request."""
     request = work.header
     flags = Flags.RESPONSE | (request.flags & (Flags.RELATED | Flags.PRIORITY_MASK | Flags.REPLAY))
-    session_id = work.session.id if work.session is not None else request.session_id
+    session_id, signature = request.session_id, bytes(16)
+    if work.session is not None:
+        session_id = work.session.id
+    elif request.flags & Flags.SIGNED:  # no key is known: clients take a refusal that gives back what they signed with
+        flags |= Flags.SIGNED
+        signature = request.signature
     if work.async_id:
         flags |= Flags.ASYNC
         ids = work.async_id
@@ -179,4 +184,5 @@ def response_header(work: Work) -> Header:
         message_id=request.message_id,
         async_or_ids=ids,
         session_id=session_id,
+        signature=signature,
     )

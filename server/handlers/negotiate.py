@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from transport.base import Lost
 
 from ..filetime import now as filetime_now
+from ..messages.header import Flags
 from ..messages.negotiate import (
     Capability,
     Cipher,
@@ -41,6 +42,8 @@ async def negotiate(work: Work, request: NegotiateRequest) -> NegotiateResponse:
     negotiated = work.connection.negotiated
     if negotiated.dialect not in (0, Dialect.WILDCARD):
         raise Lost("negotiated already")  # 3.3.5.4
+    if work.header.flags & Flags.SIGNED:
+        raise Status(NT.INVALID_PARAMETER, "signed before there is a key")  # 3.3.5.2.4
     if not request.dialects:
         raise Status(NT.INVALID_PARAMETER, "no dialects")
     config = work.connection.server.config

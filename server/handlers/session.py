@@ -5,7 +5,7 @@ import copy
 from smbdirect.wire import Malformed
 
 from ..messages.header import Flags
-from ..messages.negotiate import Dialect, SecurityMode
+from ..messages.negotiate import SecurityMode
 from ..messages.session import (
     LogoffRequest,
     LogoffResponse,
@@ -21,9 +21,7 @@ from ..security.signing import Signer, signer
 from ..session import Channel, Session, Setup
 from ..status import NT, Status
 from ..work import Work
-
-MAX_CHANNELS = 32
-"""Connections one session may use (Windows' and ksmbd's figure)."""
+from .session_binding import session_to_bind
 
 
 async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupResponse:
@@ -70,8 +68,8 @@ def _attempt(work: Work, request: SessionSetupRequest) -> tuple[Session, Setup]:
     connection = work.connection
     server = connection.server
     identifier = work.header.session_id
-    if request.flags & SetupFlags.BINDING and connection.negotiated.dialect >= Dialect.SMB300:
-        session = _session_to_bind(work)
+    if request.flags & SetupFlags.BINDING:
+        session = session_to_bind(work)
     elif identifier == 0:
         session = server.new_session(connection)
     else:
@@ -91,40 +89,16 @@ def _attempt(work: Work, request: SessionSetupRequest) -> tuple[Session, Setup]:
 
 
 def _check_signature(work: Work, session: Session) -> None:
-    """A request for a session that has a key here is signed with it, where it is signed."""
+    """A request for a session that has a key here is signed with it, where it is signed or must be."""
     channel = session.channels.get(work.connection)
-    if work.header.flags & Flags.SIGNED and not work.encrypted and channel is not None and channel.signer is not None:
+    if work.encrypted or channel is None or channel.signer is None:
+        return
+    if work.header.flags & Flags.SIGNED:
         if not channel.signer.verify(work.packet, False):
             raise Status(NT.ACCESS_DENIED, "the signature does not verify")
         work.signed = True
-
-
-def _session_to_bind(work: Work) -> Session:
-    """The session to be used over this connection too; the conditions of 3.3.5.5.2, in its order."""
-    connection = work.connection
-    negotiated = connection.negotiated
-    session = connection.server.sessions.get(work.header.session_id)
-    if session is None or not session.valid:
-        raise Status(NT.USER_SESSION_DELETED, "no session to bind")
-    if session.dialect != negotiated.dialect or session.client_guid != negotiated.client_guid:
-        raise Status(NT.INVALID_PARAMETER, "bound with another dialect or client")
-    if not work.header.flags & Flags.SIGNED:
-        raise Status(NT.INVALID_PARAMETER, "a binding must be signed")
-    if connection in session.channels:
-        raise Status(NT.REQUEST_NOT_ACCEPTED, "bound already")
-    if not session.trusted:
-        raise Status(NT.NOT_SUPPORTED, "a guest cannot bind")
-    if session.cipher != negotiated.cipher or session.signing != negotiated.signing:
-        raise Status(NT.INVALID_PARAMETER, "bound with another cipher or signing algorithm")
-    if len(session.channels) >= MAX_CHANNELS:
-        raise Status(NT.INSUFFICIENT_RESOURCES, f"{MAX_CHANNELS} channels already")
-    keys = session.protection.keys
-    assert keys is not None
-    bound = _signer(work, keys)
-    if not bound.verify(work.packet, False):
-        raise Status(NT.ACCESS_DENIED, "the signature does not verify")
-    work.session, work.signed, work.signer = session, True, bound
-    return session
+    elif session.protection.signing_required:
+        raise Status(NT.ACCESS_DENIED, "not signed")
 
 
 # -- what a successful authentication does ------------------------------------------------------------------------
