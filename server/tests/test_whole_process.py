@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,10 +35,11 @@ def hang_up(server: Ours, number: int) -> None:
     server.process.send_signal(number)
 
 
-async def until_loaded(server: Ours, times: int) -> None:
-    """Wait until the server has said so often that it took over its configuration."""
-    while server.log.read_text().count("reloaded") < times:
-        await asyncio.sleep(0.005)
+def await_log(server: Ours, text: str) -> None:
+    """Wait until `text` stands in the server's log."""
+    while text not in server.log.read_text():
+        assert server.alive, server.tail()
+        time.sleep(0.005)
 
 
 class OfNobody(Ours):
@@ -100,8 +102,7 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_what_waits(server: Ours) ->
                 answer.release()
             assert (await notify.answer()).status == NT.CANCELLED
             with pytest.raises(Lost):
-                while True:
-                    await client.post_one(Element(EchoRequest()))
+                await asyncio.gather(*[client.post_one(Element(EchoRequest())) for _ in range(10_000)])
 
     asyncio.run(use())
     assert server.process is not None
@@ -129,7 +130,7 @@ def test_sighup_changes_shares_and_users_and_drops_nobody(server: Ours, tmp_path
             without_second = before[: before.index('[share."second"]')]
             config.write_text(f'{without_second}\n[share."third"]\npath = "{third}"\n')
             hang_up(server, signal.SIGHUP)
-            await until_loaded(server, 1)
+            await asyncio.to_thread(await_log, server, " reloaded:")
             await (await tree_of(client, share="third")).create("there", disposition=Disposition.CREATE)
             await Session.login(client, login("games", PASSWORD))
             with refused(NT.BAD_NETWORK_NAME):
@@ -158,8 +159,7 @@ def test_a_broken_configuration_on_sighup_changes_nothing(server: Ours) -> None:
             tree = await tree_of(client)
             (server.root / "config.toml").write_text("[server]\nno_such_key = 1\n")
             hang_up(server, signal.SIGHUP)
-            while "not reloaded" not in server.log.read_text():
-                await asyncio.sleep(0.005)
+            await asyncio.to_thread(await_log, server, "not reloaded")
             await tree.create("file", disposition=Disposition.CREATE)
             await tree_of(client, share="second")
 

@@ -1,16 +1,12 @@
 """FLUSH and WRITE_THROUGH end after fdatasync: strace watches the server while a client asks for them."""
 
 import os
-import signal
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from server.testing import Ours, missing
+from server.tests.strace import watched
 
 smbprotocol = pytest.importorskip("smbprotocol", reason="smbprotocol is missing (pip: smbprotocol)")
 from smbprotocol.open import CreateOptions  # noqa: E402
@@ -23,21 +19,7 @@ pytestmark = [
 ]
 
 
-@contextmanager
-def watched(server: Ours, output: Path) -> Iterator[None]:
-    """Trace the server's syncs into `output` while the block runs."""
-    assert server.process is not None
-    command = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,pwritev2", "-o", str(output)]
-    tracer = subprocess.Popen([*command, "-p", str(server.process.pid)], stderr=subprocess.PIPE, text=True)
-    assert tracer.stderr is not None
-    said = tracer.stderr.readline()
-    if "attached" not in said:
-        tracer.wait()
-        pytest.skip(f"strace may not attach here: {said.strip()}")
-    yield
-    time.sleep(0.1)  # what strace has seen is on its way to the file
-    tracer.send_signal(signal.SIGINT)
-    tracer.communicate(timeout=20)
+SYNCS = "fsync,fdatasync,pwritev2"
 
 
 def syncs(output: Path, name: str) -> int:
@@ -49,7 +31,7 @@ def syncs(output: Path, name: str) -> int:
 def test_flush_ends_after_fdatasync(server: Ours, tmp_path: Path) -> None:
     with tree(server) as share:
         file = opened(share, "flushed")
-        with watched(server, tmp_path / "trace"):
+        with watched(server, tmp_path / "trace", SYNCS):
             file.write(b"x" * 1000, 0)
             assert syncs(tmp_path / "trace", "flushed") == 0
             file.flush()
@@ -60,7 +42,7 @@ def test_flush_ends_after_fdatasync(server: Ours, tmp_path: Path) -> None:
 def test_write_through_ends_after_fdatasync(server: Ours, tmp_path: Path) -> None:
     with tree(server) as share:
         file = opened(share, "through", options=CreateOptions.FILE_WRITE_THROUGH)
-        with watched(server, tmp_path / "trace"):
+        with watched(server, tmp_path / "trace", SYNCS):
             for turn in range(3):
                 file.write(b"x" * 1000, 1000 * turn)
         file.close()
@@ -70,7 +52,7 @@ def test_write_through_ends_after_fdatasync(server: Ours, tmp_path: Path) -> Non
 def test_write_that_asks_for_it_is_synced(server: Ours, tmp_path: Path) -> None:
     with tree(server) as share:
         file = opened(share, "asked")
-        with watched(server, tmp_path / "trace"):
+        with watched(server, tmp_path / "trace", SYNCS):
             file.write(b"x" * 1000, 0, write_through=True)
             file.write(b"x" * 1000, 1000)
         file.close()
