@@ -34,6 +34,8 @@ async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupRespons
         session.setups.pop(work.connection, None)
         if not session.valid:
             work.connection.server.forget(session)
+        elif not attempt.binding:  # who cannot prove again who he is has lost what he had (3.3.5.5.3)
+            await work.connection.server.end_session(session, but=work)
         raise
     if work.cancelled or work.connection.server.sessions.get(session.id) is not session:
         raise Status(NT.USER_SESSION_DELETED)
