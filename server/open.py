@@ -56,6 +56,8 @@ class Open:
     """A named pipe of IPC$, in place of a file."""
     position: int = 0
     """CurrentByteOffset (FilePositionInformation)."""
+    held_times: int = 0
+    """Those of `times.MODIFIED` and `times.CHANGED` that changes through this open do not move."""
     search: Search | None = None
     waiting: "set[Work]" = field(default_factory=set)
     """Pending requests (locks, notifies) that end with it."""
@@ -94,6 +96,8 @@ class Shared:
     delete_pending: bool = False
     """SetInfo(Disposition) or the close of a DELETE_ON_CLOSE open: new opens get DELETE_PENDING, the last close
     removes the name."""
+    archived: bool = False
+    """Whether the file is known to have ARCHIVE."""
     last: Open | None = None
     """The last open of a file to be deleted, closed while named streams of it are open: it goes with them."""
     deleter: "Key | None" = None

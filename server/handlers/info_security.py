@@ -6,6 +6,7 @@ from ..security.access import READ_CONTROL, SYSTEM_SECURITY, WRITE_DAC, WRITE_OW
 from ..security.acl import parse
 from ..security.descriptors import select
 from ..status import NT, Status
+from ..times import other_change
 from ..work import Work
 
 READABLE = (
@@ -38,4 +39,4 @@ async def change(work: Work, opened: Open, request: SetInfoRequest) -> None:
     given = parse(request.data)
     if parts & SecurityInformation.OWNER and given.owner:
         check_owner(given.owner, opened.file.who)
-    await opened.file.set_descriptor(request.data, parts)
+    await other_change(opened, lambda: opened.file.set_descriptor(request.data, parts))

@@ -13,6 +13,7 @@ from ..open import Open
 from ..security.access import FILE_APPEND_DATA, FILE_EXECUTE, FILE_READ_DATA, FILE_WRITE_DATA
 from ..status import NT, Status
 from ..store.base import Kind
+from ..times import data_change
 from ..work import Work
 
 MAX_CHUNKS = 256
@@ -49,7 +50,7 @@ async def _copy_chunk(work: Work, request: IoctlRequest) -> bytes:
         raise Status(NT.ACCESS_DENIED, "the source was opened without read access")
     try:
         if not chunks:
-            return await _copy_whole(work, source, target)
+            return await data_change(target, lambda: _copy_whole(work, source, target))
         return await _copy(work, source, target, chunks)
     finally:  # what was copied before one failed is there too
         work.connection.server.opens.breaks.data_changed(target)
@@ -145,7 +146,7 @@ async def _clone(work: Work, source_id: bytes, source_offset: int, offset: int, 
         raise Status(NT.NOT_SUPPORTED, "beyond the source's end")
     if length:
         try:
-            await target.file.clone_from(source.file, source_offset, offset, length)
+            await data_change(target, lambda: target.file.clone_from(source.file, source_offset, offset, length))
         finally:
             work.connection.server.opens.breaks.data_changed(target)
 

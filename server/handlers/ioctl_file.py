@@ -26,6 +26,7 @@ from ..security.access import (
 )
 from ..status import NT, Status
 from ..store.base import Kind
+from ..times import data_change
 from ..work import Work
 
 MAX_TRIM_RANGES = 4096
@@ -67,7 +68,7 @@ async def _zero(work: Work, request: IoctlRequest) -> bytes:
         raise Status(NT.FILE_LOCK_CONFLICT)
     if length:
         try:
-            await opened.file.zero(wanted.offset, length)
+            await data_change(opened, lambda: opened.file.zero(wanted.offset, length))
         finally:
             work.connection.server.opens.breaks.data_changed(opened)
     return b""

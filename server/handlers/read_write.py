@@ -18,6 +18,7 @@ from ..open import Open
 from ..security.access import FILE_APPEND_DATA, FILE_EXECUTE, FILE_READ_DATA, FILE_WRITE_DATA
 from ..status import NT, Status
 from ..store.base import Kind
+from ..times import data_change
 from ..work import Work
 from . import pipe
 
@@ -113,7 +114,7 @@ async def write(work: Work, request: WriteRequest) -> WriteResponse:
         data = block.view[:length]
     durable = opened.mode.write_through or bool(request.flags & WRITEFLAG_WRITE_THROUGH)
     try:
-        count = await opened.file.write([data], request.offset, durable)
+        count = await data_change(opened, lambda: opened.file.write([data], request.offset, durable))
     finally:  # what was written before it failed is there too
         work.connection.server.opens.breaks.data_changed(opened)
     opened.position = request.offset + count

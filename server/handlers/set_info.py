@@ -19,6 +19,7 @@ from ..open import Open
 from ..security.access import DELETE, FILE_WRITE_ATTRIBUTES, FILE_WRITE_DATA, FILE_WRITE_EA
 from ..status import NT, Status
 from ..store.base import Kind
+from ..times import data_change, other_change, set_basic
 from ..work import Work
 from . import info_security, rename
 
@@ -56,7 +57,7 @@ async def set_info(work: Work, request: SetInfoRequest) -> SetInfoResponse:
 
 
 async def _basic(work: Work, opened: Open, data: bytes) -> None:
-    """0 leaves a time as it is; -1 and -2 stop and resume its automatic change for this open, which lets it be too."""
+    """0 leaves a time as it is; -1 and -2 stop and resume its automatic change for this open."""
     wanted = Basic.parse(data)
     times = (wanted.created, wanted.accessed, wanted.modified, wanted.changed)
     if min(times) < -2:
@@ -67,8 +68,8 @@ async def _basic(work: Work, opened: Open, data: bytes) -> None:
         raise Status(NT.INVALID_PARAMETER, "a file cannot become a directory")
     if attributes & FileAttribute.TEMPORARY and directory:
         raise Status(NT.INVALID_PARAMETER, "a directory cannot be temporary")
-    created, accessed, modified, changed = (time if time > 0 else None for time in times)
-    await opened.file.set_basic(created, accessed, modified, changed, attributes & SETTABLE if attributes else None)
+    created, accessed, modified, _ = (time if time > 0 else None for time in times)
+    await set_basic(opened, wanted, attributes & SETTABLE if attributes else None)
     work.connection.server.opens.breaks.parent_changed(opened)
 
 
@@ -127,14 +128,14 @@ async def _set_delete(work: Work, opened: Open, delete: bool, read_only_too: boo
 async def _allocation(work: Work, opened: Open, data: bytes) -> None:
     size = Allocation.parse(data).size
     _check_size(opened, size)
-    await opened.file.set_allocation(size)
+    await data_change(opened, lambda: opened.file.set_allocation(size))
     _size_changed(work, opened)
 
 
 async def _end_of_file(work: Work, opened: Open, data: bytes) -> None:
     size = EndOfFile.parse(data).size
     _check_size(opened, size)
-    await opened.file.set_size(size)
+    await data_change(opened, lambda: opened.file.set_size(size))
     _size_changed(work, opened)
 
 
@@ -160,7 +161,8 @@ def _check_size(opened: Open, size: int) -> None:
 
 
 async def _full_ea(work: Work, opened: Open, data: bytes) -> None:
-    await opened.file.set_eas(unpack_eas(memoryview(data)))
+    eas = unpack_eas(memoryview(data))
+    await other_change(opened, lambda: opened.file.set_eas(eas))
 
 
 async def _ignored(work: Work, opened: Open, data: bytes) -> None:
