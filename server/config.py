@@ -85,6 +85,8 @@ class Share:
     """Patterns with * and ? of names that are neither shown nor opened."""
     store_dos_attributes: bool = option(options.BOOLEAN, True)
     oplocks: bool = option(options.BOOLEAN, True)
+    kernel_change_notify: bool = option(options.BOOLEAN, True)
+    """Whether CHANGE_NOTIFY also tells what other processes of this machine do."""
     max_connections: int = option(options.number(0, 65536), 0)
     """Most tree connects at once; 0: no limit."""
 

@@ -22,6 +22,7 @@ from .handlers import (
     ioctl,
     lock,
     negotiate,
+    notify,
     oplock,
     read_write,
     session,
@@ -94,7 +95,7 @@ TABLE: dict[int, Route] = {
         directory_messages.QueryDirectoryRequest, directory.query, OPEN, lambda request: request.output_length
     ),
     Command.CHANGE_NOTIFY: Route(
-        directory_messages.ChangeNotifyRequest, directory.notify, OPEN, lambda request: request.output_length
+        directory_messages.ChangeNotifyRequest, notify.notify, OPEN, lambda request: request.output_length
     ),
     Command.QUERY_INFO: Route(
         info_messages.QueryInfoRequest,

@@ -11,6 +11,7 @@ from .store.base import Cursor, File, FileKey
 if TYPE_CHECKING:
     from .lease import Key
     from .lock import Locks
+    from .notify import Watch
     from .oplock import Holder
     from .rpc.pipe import Pipe
     from .session import Session
@@ -69,6 +70,12 @@ class Open:
     """The lease its client says it has on the directory: what this open does there is no news to that."""
     modified: bool = False
     """Whether it has changed data, which shows in the directory once it is closed."""
+    watch: "Watch | None" = None
+    """A directory's, from the first CHANGE_NOTIFY on."""
+    untold: int = 0
+    """Filters (`CompletionFilter`) that are to hear of what it has done, at the latest when it is closed."""
+    told_until: float = 0.0
+    """Loop time before which its writes are not told again."""
 
     @property
     def file(self) -> File:

@@ -7,6 +7,7 @@ registered here; `Opens.removals` counts the names removed, so that CREATE can t
 from typing import TYPE_CHECKING
 
 from .breaks import Breaks
+from .changes import Changes
 from .messages.create import ShareAccess
 from .open import Open, Shared
 from .security.access import (
@@ -41,6 +42,7 @@ class Opens:
     def __init__(self, most: int = 65536) -> None:
         self.most = most
         self.breaks = Breaks()
+        self.changes = Changes()
         self.by_volatile: dict[int, Open] = {}
         self.shared: dict[FileKey, Shared] = {}
         self._streams: dict[FileKey, set[FileKey]] = {}
@@ -123,6 +125,7 @@ class Opens:
         self.by_volatile.pop(opened.volatile, None)
         opened.session.opens.pop(opened.volatile, None)
         self.end_waits(opened, but)
+        self.changes.closed(opened)
         if opened.pipe is not None:
             return
         self.breaks.release(opened)
@@ -145,6 +148,7 @@ class Opens:
         """`opened` marks its file for deletion with the last close; the first to do so is remembered."""
         if not opened.shared.delete_pending:
             opened.shared.delete_pending, opened.shared.deleter = True, opened.parent_key
+            self.changes.doomed(opened.shared)
 
     def unlinked(self, shared: Shared) -> None:
         """The name of what `shared` is about is gone while it is open (POSIX semantics): no new open finds it."""
@@ -186,6 +190,7 @@ class Opens:
         shared.opens.remove(opened)
         if opened.modified:
             self.breaks.parent_changed(opened)
+        self.changes.rest(opened)
         if shared.opens:
             return
         if shared.delete_pending and shared.key in self._streams:
@@ -213,9 +218,10 @@ class Opens:
         shared = opened.shared
         try:
             if shared.delete_pending:
-                place = self.breaks.place(opened)
+                place, removing = self.breaks.place(opened), self.changes.removing(opened)
                 await opened.file.unlink()
                 self.removals += 1
+                self.changes.removed(opened, removing)
                 self.breaks.directory_changed(place, opened.parent_key, shared.deleter)
         finally:
             self.drop(shared)

@@ -1,12 +1,13 @@
 """CREATE (MS-SMB2 3.3.5.9): open or make a file, directory, stream or named pipe."""
 
+from ..changes import CUT
 from ..granting import Wish
 from ..messages.create import CreateAction, CreateOptions, CreateRequest, CreateResponse, Disposition, Impersonation
 from ..open import Mode, Open
 from ..opens import Opens
 from ..security.access import FILE_WRITE_DATA, MAXIMUM_ALLOWED, SYSTEM_SECURITY
 from ..status import NT, Status
-from ..store.base import Found, Make
+from ..store.base import Found, Identity, Make, Store, Wanted
 from ..work import Work
 from .create_answer import answer
 from .create_asked import Asked, cuts, take_apart
@@ -56,12 +57,25 @@ async def _open(work: Work, asked: Asked) -> Found:
     needs = wanted.access & ~(MAXIMUM_ALLOWED | SYSTEM_SECURITY)
     if needs & ~tree.access:
         raise Status(NT.ACCESS_DENIED, f"the share grants {tree.access:#x}")
-    if wanted.make is not Make.NEVER and not tree.access & FILE_WRITE_DATA:
-        wanted.make = Make.NEVER  # a read-only share: what is not there stays so
     store = tree.share.store
     assert store is not None
-    found = await store.open(tree.who, wanted)
-    if wanted.make is Make.NEVER and asked.request.disposition == Disposition.CREATE:
+    if wanted.make is Make.NEVER or tree.access & FILE_WRITE_DATA:
+        return await store.open(tree.who, wanted)
+    return await _open_only(tree.who, wanted, store)
+
+
+async def _open_only(who: Identity, wanted: Wanted, store: Store) -> Found:
+    """On a read-only share: what is there may be opened, what is not may not be made."""
+    make, wanted.make = wanted.make, Make.NEVER
+    try:
+        found = await store.open(who, wanted)
+    except Status as status:
+        if status.code == NT.OBJECT_NAME_NOT_FOUND:
+            raise Status(NT.ACCESS_DENIED, "the share is read-only") from None
+        raise
+    finally:
+        wanted.make = make
+    if make is Make.ALWAYS:
         await found.file.close()
         raise Status(NT.OBJECT_NAME_COLLISION)
     return found
@@ -101,6 +115,10 @@ async def _register(work: Work, asked: Asked, found: Found, opens: Opens, wish: 
     if action != CreateAction.OPENED:
         opens.breaks.data_cut(opened)
         opens.breaks.parent_changed(opened)
+        if found.made:
+            opens.changes.made(opened, found)
+        else:
+            opens.changes.data(opened, CUT)
     return response
 
 

@@ -1,12 +1,8 @@
-"""QUERY_DIRECTORY and CHANGE_NOTIFY (MS-SMB2 3.3.5.18, 3.3.5.19)."""
-
-import asyncio
+"""QUERY_DIRECTORY (MS-SMB2 3.3.5.18)."""
 
 from smbdirect.wire import join_chain
 
 from ..messages.directory import (
-    ChangeNotifyRequest,
-    ChangeNotifyResponse,
     QueryDirectoryFlags,
     QueryDirectoryRequest,
     QueryDirectoryResponse,
@@ -88,23 +84,3 @@ def _pack(info_class: int, entry: Entry) -> bytes:
     stat = None if info_class == DirectoryClass.NAMES else entry.stat
     short_name = other_name(entry.name) if info_class in SHORT_NAMED else ""
     return pack_entry(info_class, entry.name, stat, short_name=short_name)
-
-
-async def notify(work: Work, request: ChangeNotifyRequest) -> ChangeNotifyResponse:
-    """Wait until the handle is closed (NOTIFY_CLEANUP) or the client cancels."""
-    opened = work.open
-    assert opened is not None
-    if opened.file.kind is not Kind.DIRECTORY:
-        raise Status(NT.INVALID_PARAMETER, "no directory")
-    if not opened.mode.access & FILE_LIST_DIRECTORY:
-        raise Status(NT.ACCESS_DENIED, "opened without the right to list")
-    if request.output_length > work.connection.negotiated.max_transact:
-        raise Status(NT.INVALID_PARAMETER, f"{request.output_length} bytes of answer")
-    changed = asyncio.get_running_loop().create_future()
-    opened.waiting.add(work)
-    work.forget_request()
-    try:
-        await work.wait(changed)
-    finally:
-        opened.waiting.discard(work)
-    return ChangeNotifyResponse()

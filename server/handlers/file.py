@@ -37,6 +37,7 @@ async def flush(work: Work, request: FlushRequest) -> FlushResponse:
     if opened.file.kind is not Kind.DIRECTORY and not opened.mode.access & (FILE_WRITE_DATA | FILE_APPEND_DATA):
         raise Status(NT.ACCESS_DENIED, "opened without write access")
     await opened.file.flush()
+    work.connection.server.opens.changes.rest(opened)
     return FlushResponse()
 
 

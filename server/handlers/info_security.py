@@ -1,5 +1,6 @@
 """Security descriptors through QUERY_INFO and SET_INFO (MS-SMB2 3.3.5.20.3, 3.3.5.21.3)."""
 
+from ..messages.directory import CompletionFilter
 from ..messages.info import QueryInfoRequest, SecurityInformation, SetInfoRequest
 from ..open import Open
 from ..security.access import READ_CONTROL, SYSTEM_SECURITY, WRITE_DAC, WRITE_OWNER, check_owner
@@ -40,3 +41,4 @@ async def change(work: Work, opened: Open, request: SetInfoRequest) -> None:
     if parts & SecurityInformation.OWNER and given.owner:
         check_owner(given.owner, opened.file.who)
     await other_change(opened, lambda: opened.file.set_descriptor(request.data, parts))
+    work.connection.server.opens.changes.modified(opened, CompletionFilter.SECURITY)

@@ -53,7 +53,13 @@ async def _copy_chunk(work: Work, request: IoctlRequest) -> bytes:
             return await data_change(target, lambda: _copy_whole(work, source, target))
         return await _copy(work, source, target, chunks)
     finally:  # what was copied before one failed is there too
-        work.connection.server.opens.breaks.data_changed(target)
+        _changed(work, target)
+
+
+def _changed(work: Work, target: Open) -> None:
+    opens = work.connection.server.opens
+    opens.breaks.data_changed(target)
+    opens.changes.wrote(target)
 
 
 def _too_much(chunks: list[CopyChunk]) -> bool:
@@ -148,7 +154,7 @@ async def _clone(work: Work, source_id: bytes, source_offset: int, offset: int, 
         try:
             await data_change(target, lambda: target.file.clone_from(source.file, source_offset, offset, length))
         finally:
-            work.connection.server.opens.breaks.data_changed(target)
+            _changed(work, target)
 
 
 TABLE = {

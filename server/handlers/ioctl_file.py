@@ -2,6 +2,7 @@
 
 from smbdirect.wire import Malformed
 
+from ..messages.directory import CompletionFilter
 from ..messages.fscc_file import FileAttribute
 from ..messages.fsctl import (
     REGION_VALID_CACHED_DATA,
@@ -54,6 +55,7 @@ def _held(work: Work, access: int) -> Open:
 async def _set_sparse(work: Work, request: IoctlRequest) -> bytes:
     opened = _file(work, FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES | FILE_APPEND_DATA)
     await opened.file.set_sparse(parse_set_sparse(request.input))
+    work.connection.server.opens.changes.modified(opened, CompletionFilter.ATTRIBUTES)
     return b""
 
 
@@ -71,6 +73,7 @@ async def _zero(work: Work, request: IoctlRequest) -> bytes:
             await data_change(opened, lambda: opened.file.zero(wanted.offset, length))
         finally:
             work.connection.server.opens.breaks.data_changed(opened)
+        work.connection.server.opens.changes.wrote(opened)
     return b""
 
 
@@ -136,6 +139,7 @@ async def _set_reparse(work: Work, request: IoctlRequest) -> bytes:
     opened = _held(work, FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES)
     _check_reparse(request.input)
     await opened.file.set_reparse(request.input)
+    work.connection.server.opens.changes.modified(opened, CompletionFilter.ATTRIBUTES)
     return b""
 
 
@@ -151,6 +155,7 @@ def _check_reparse(data: bytes) -> ReparseBuffer:
 async def _delete_reparse(work: Work, request: IoctlRequest) -> bytes:
     opened = _held(work, FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES)
     await opened.file.delete_reparse(_check_reparse(request.input).tag)
+    work.connection.server.opens.changes.modified(opened, CompletionFilter.ATTRIBUTES)
     return b""
 
 

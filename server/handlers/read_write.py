@@ -117,6 +117,7 @@ async def write(work: Work, request: WriteRequest) -> WriteResponse:
         count = await data_change(opened, lambda: opened.file.write([data], request.offset, durable))
     finally:  # what was written before it failed is there too
         work.connection.server.opens.breaks.data_changed(opened)
+    work.connection.server.opens.changes.wrote(opened)
     opened.position = request.offset + count
     return WriteResponse(count)
 

@@ -30,25 +30,26 @@ async def _rename(work: Work, opened: Open, wanted: Rename, posix: bool) -> None
     if not wanted.name:
         raise Status(NT.INVALID_PARAMETER, "no name")
     if opened.file.stream or wanted.name.startswith(":"):
-        await _rename_stream(opened, wanted)
+        await _rename_stream(work, opened, wanted)
         return
     target = _target(wanted.name)
     opens = work.connection.server.opens
     if not opened.file.path():
         raise Status(NT.INVALID_PARAMETER, "the share's root stays where it is")
     await _enter(work, opened, target)
-    await _clear_target(work, opened, target, wanted, posix)
+    replaced = await _clear_target(work, opened, target, wanted, posix)
     await opens.breaks.take_handles(work, opened.shared, opened)
     for other in opened.shared.opens:
         if other is not opened and other.mode.access & SHARED_RIGHTS and not other.mode.share & ShareAccess.DELETE:
             raise Status(NT.SHARING_VIOLATION, "open elsewhere without sharing deletion")
     if opened.file.kind is Kind.DIRECTORY:
         await _clear_below(work, opened)
-    places = [opens.breaks.place(opened)]
+    places, old = [opens.breaks.place(opened)], opens.changes.renaming(opened)
     await opened.file.rename(target, wanted.replace)
     if wanted.replace:
         opens.removals += 1
     _moved(opens, opened, places)
+    opens.changes.renamed(opened, old, replaced)
 
 
 async def _clear_below(work: Work, opened: Open) -> None:
@@ -93,13 +94,13 @@ def _target(name: str) -> Path:
     return path
 
 
-async def _clear_target(work: Work, opened: Open, target: Path, wanted: Rename, posix: bool) -> None:
-    """Whether what is at `target` may be replaced (MS-FSA 2.1.5.15.11)."""
+async def _clear_target(work: Work, opened: Open, target: Path, wanted: Rename, posix: bool) -> bool:
+    """Whether something is at `target`, which may be replaced (MS-FSA 2.1.5.15.11)."""
     store = opened.tree.share.store
     assert store is not None
     there = await store.lookup(opened.tree.who, target)
     if there is None or (there.device, there.inode) == opened.file.key[:2]:
-        return
+        return False
     if not wanted.replace:
         raise Status(NT.OBJECT_NAME_COLLISION)
     if there.kind is Kind.DIRECTORY:
@@ -112,9 +113,10 @@ async def _clear_target(work: Work, opened: Open, target: Path, wanted: Rename, 
         await opens.breaks.take_handles(work, shared, opened)
     if shared is not None and shared.opens and not posix:
         raise Status(NT.ACCESS_DENIED, "what would be replaced is open")
+    return True
 
 
-async def _rename_stream(opened: Open, wanted: Rename) -> None:
+async def _rename_stream(work: Work, opened: Open, wanted: Rename) -> None:
     """A stream takes another name on the same file; the target is ":name" or ":name:$DATA".
 
     A target with a path is a file to be opened for the new name without sharing DELETE, which this open has."""
@@ -123,7 +125,9 @@ async def _rename_stream(opened: Open, wanted: Rename) -> None:
     name, _, kind = wanted.name[1:].partition(":")
     if kind and kind.upper() != "$DATA":
         raise Status(NT.INVALID_PARAMETER, f"stream type {kind!r}")
+    old = opened.file.stream
     await opened.file.rename_stream(check_stream(name) if name else "", wanted.replace)
+    work.connection.server.opens.changes.stream_renamed(opened, old)
 
 
 async def link(work: Work, opened: Open, data: bytes) -> None:
@@ -141,6 +145,8 @@ async def _link(work: Work, opened: Open, wanted: Rename) -> None:
         raise Status(NT.INVALID_PARAMETER, "RootDirectory or no name")
     target = _target(wanted.name)
     await _enter(work, opened, target)
-    await _clear_target(work, opened, target, wanted, posix=False)
+    replaced = await _clear_target(work, opened, target, wanted, posix=False)
     await opened.file.link(target, wanted.replace)
-    work.connection.server.opens.breaks.directory_changed((opened.tree.share, target[:-1]), opened.parent_key)
+    opens = work.connection.server.opens
+    opens.changes.linked(opened, target, replaced)
+    opens.breaks.directory_changed((opened.tree.share, target[:-1]), opened.parent_key)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from ..messages.directory import CompletionFilter as Filter
 from ..messages.fscc_ea import unpack_eas
 from ..messages.fscc_file import Basic, FileAttribute, FileClass, Position
 from ..messages.fscc_file import Mode as ModeInformation
@@ -68,9 +69,10 @@ async def _basic(work: Work, opened: Open, data: bytes) -> None:
         raise Status(NT.INVALID_PARAMETER, "a file cannot become a directory")
     if attributes & FileAttribute.TEMPORARY and directory:
         raise Status(NT.INVALID_PARAMETER, "a directory cannot be temporary")
-    created, accessed, modified, _ = (time if time > 0 else None for time in times)
     await set_basic(opened, wanted, attributes & SETTABLE if attributes else None)
-    work.connection.server.opens.breaks.parent_changed(opened)
+    opens = work.connection.server.opens
+    opens.breaks.parent_changed(opened)
+    opens.changes.basic(opened, wanted)
 
 
 async def _position(work: Work, opened: Open, data: bytes) -> None:
@@ -103,9 +105,10 @@ async def _disposition_ex(work: Work, opened: Open, data: bytes) -> None:
     await _set_delete(work, opened, delete, bool(flags & DispositionFlags.IGNORE_READONLY_ATTRIBUTE))
     if delete and flags & DispositionFlags.POSIX_SEMANTICS:
         opens = work.connection.server.opens
-        place = opens.breaks.place(opened)
+        place, removing = opens.breaks.place(opened), opens.changes.removing(opened)
         await opened.file.unlink()
         opens.unlinked(opened.shared)
+        opens.changes.removed(opened, removing)
         opens.breaks.directory_changed(place, opened.parent_key)
 
 
@@ -140,9 +143,10 @@ async def _end_of_file(work: Work, opened: Open, data: bytes) -> None:
 
 
 def _size_changed(work: Work, opened: Open) -> None:
-    breaks = work.connection.server.opens.breaks
-    breaks.data_changed(opened)
-    breaks.parent_changed(opened)
+    opens = work.connection.server.opens
+    opens.breaks.data_changed(opened)
+    opens.breaks.parent_changed(opened)
+    opens.changes.data(opened)
 
 
 async def _valid_data_length(work: Work, opened: Open, data: bytes) -> None:
@@ -163,6 +167,7 @@ def _check_size(opened: Open, size: int) -> None:
 async def _full_ea(work: Work, opened: Open, data: bytes) -> None:
     eas = unpack_eas(memoryview(data))
     await other_change(opened, lambda: opened.file.set_eas(eas))
+    work.connection.server.opens.changes.modified(opened, Filter.EA)
 
 
 async def _ignored(work: Work, opened: Open, data: bytes) -> None:

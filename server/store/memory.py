@@ -122,6 +122,7 @@ class MemoryStore(Store):
         from .memory_file import MemoryFile
 
         link, made = self._find_or_make(who, wanted)
+        file_made = made
         parent = link.parent.node.descriptor() if link.parent is not None else b""
         if wanted.stream:
             file, made = MemoryFile.of_stream(self, who, link, wanted)
@@ -129,7 +130,7 @@ class MemoryStore(Store):
             if not made and wanted.make is Make.ALWAYS:
                 raise Status(NT.OBJECT_NAME_COLLISION, link.name)
             file = MemoryFile(self, who, link, link.node.data)
-        return Found(file, await file.stat(), made, link.node.descriptor(), parent)
+        return Found(file, await file.stat(), made, link.node.descriptor(), file_made, parent)
 
     async def lookup(self, who: Identity, path: Path, stream: str = "") -> Stat | None:
         link = self.find(path)

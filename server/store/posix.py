@@ -34,6 +34,10 @@ class PosixStore(Store):
         self.resolver = Resolver(root, NameCache(options.names_remembered), vetoed=self.vetoed)
         self.streams = Streams(self.resolver.root, not options.like_ksmbd)
 
+    @property
+    def location(self) -> Path:
+        return naming.location(self.resolver)
+
     async def open(self, who: Identity, wanted: Wanted) -> Found:
         return await self.threads.run(who, self._open, who, wanted, undo=_abandon)
 
@@ -45,9 +49,9 @@ class PosixStore(Store):
                     file, made = open_stream(self, who, opened, wanted)
                     with as_service():
                         stat = file.stat_now(wanted.path)
-                    return Found(file, stat, made, opened.acl, opened.parent)
+                    return Found(file, stat, made, opened.acl, opened.made, opened.parent)
             stat = self.stat_of(opened.inode, opened.descriptor, wanted.path)
-            return Found(PosixFile(self, who, opened), stat, opened.made, opened.acl, opened.parent)
+            return Found(PosixFile(self, who, opened), stat, opened.made, opened.acl, opened.made, opened.parent)
         except BaseException:
             os.close(opened.descriptor)
             raise

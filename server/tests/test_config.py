@@ -84,6 +84,7 @@ SHARE = [
     ("veto_files = ['a b']", "veto_files", ("a b",)),
     ("store_dos_attributes = false", "store_dos_attributes", False),
     ("oplocks = false", "oplocks", False),
+    ("'kernel change notify' = 'no'", "kernel_change_notify", False),
     ("'max connections' = 3", "max_connections", 3),
 ]
 

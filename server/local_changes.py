@@ -1,0 +1,97 @@
+"""What other processes of this machine do to files, told to whoever watches.
+
+A share's store says what it hears from the system; nothing of it is our own doing, which the handlers tell
+(`changes`). A store is asked for it while any directory of its share is watched, and no longer.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .messages.directory import CompletionFilter as Filter
+from .messages.directory import NotifyAction as Action
+from .notify import Event, Watch, Watches
+from .store.base import Followed, Follower, LocalChange, LocalKind, Path
+
+if TYPE_CHECKING:
+    from .open import Open
+    from .tree import Share
+
+CONTENTS = {
+    LocalKind.WRITTEN: Filter.SIZE | Filter.LAST_WRITE,
+    LocalKind.SET: Filter.ATTRIBUTES | Filter.LAST_WRITE | Filter.LAST_ACCESS | Filter.CREATION | Filter.EA
+    | Filter.SECURITY,
+}  # fmt: skip
+"""What hears of a change that leaves the name; the system does not say more than this."""
+
+
+class LocalChanges:
+    def __init__(self, watches: Watches) -> None:
+        self._watches = watches
+        self._followers: dict[Share, Follower] = {}
+        self._followed: dict[Watch, tuple[Share, Followed | None]] = {}
+        self._watched: Counter[Share] = Counter()
+
+    @property
+    def count(self) -> int:
+        """Shares whose stores are asked."""
+        return len(self._followers)
+
+    async def follow(self, opened: "Open", watch: Watch) -> None:
+        """Let `watch`, of the directory that is open as `opened`, hear what other processes do; until `leave`."""
+        share = opened.tree.share
+        follower = self._follower(share)
+        if follower is None:
+            return
+        self._followed[watch] = share, None
+        self._watched[share] += 1
+        followed = await follower.follow(opened.file.path(), watch.tree)
+        if watch in self._followed:
+            self._followed[watch] = share, followed
+        elif followed is not None:  # its handle was closed meanwhile
+            followed.close()
+
+    def leave(self, watch: Watch) -> None:
+        share, followed = self._followed.pop(watch, (None, None))
+        if followed is not None:
+            followed.close()
+        if share is None:
+            return
+        self._watched[share] -= 1
+        if not self._watched[share]:
+            del self._watched[share]
+            self._followers.pop(share).close()
+
+    def _follower(self, share: "Share") -> Follower | None:
+        found = self._followers.get(share)
+        if found is None and share.store is not None and share.config is not None and share.config.kernel_change_notify:
+            store = share.store
+            found = store.watch(
+                lambda changes: self._heard(share, store.location, changes), lambda: self._watches.lost(share)
+            )
+            if found is not None:
+                self._followers[share] = found
+        return found
+
+    def _heard(self, share: "Share", location: Path, changes: Sequence[LocalChange]) -> None:
+        for change in changes:
+            if change.kind is LocalKind.RENAMED and change.directory:
+                self._watches.moved(location + change.old, location + change.path)
+        self._watches.report([event for change in changes for event in _events(location, change)], share)
+
+
+def _events(location: Path, change: LocalChange) -> Sequence[Event]:
+    place = location + change.path
+    if change.kind in CONTENTS:
+        return [Event(Action.MODIFIED, CONTENTS[change.kind], place)]
+    kind = Filter.DIR_NAME if change.directory else Filter.FILE_NAME
+    if change.kind is LocalKind.ADDED:
+        return [Event(Action.ADDED, kind, place)]
+    if change.kind is LocalKind.REMOVED:
+        return [Event(Action.REMOVED, kind, place)]
+    old = location + change.old
+    together = old[:-1] == place[:-1]
+    return [
+        Event(Action.RENAMED_OLD_NAME if together else Action.REMOVED, kind, old),
+        Event(Action.RENAMED_NEW_NAME if together else Action.ADDED, kind, place),
+    ]
