@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from smbdirect.negotiate import Settings
 from transport import rdma, tcp
 from transport.base import Listener, Lost
 from transport.memory import Arena
@@ -115,7 +114,7 @@ def _listen_rdma(config: Config, arena: Arena, messages: Arena, addresses: Seque
     missing = rdma.probe()
     if missing is None:
         try:
-            settings = Settings(max_read_write_size=config.io_size)
+            settings = rdma.settings(config.io_size)
             listener = rdma.listen(arena, settings, addresses, refused=log.warning, messages=messages)
             log.info("SMB Direct: port 445 for InfiniBand and RoCE, 5445 for iWARP")
             return [listener]

@@ -93,6 +93,9 @@ def request(ours: Settings) -> NegotiateRequest:
 def agree(ours: Settings, theirs: NegotiateRequest) -> Agreement | int:
     """The listening side's answer to a request: an agreement, or the NT status that refuses it.
 
+    The largest message we take does not depend on how many packets we take at once: credits are granted while it
+    arrives. The Linux client sealing its writes needs that, it sends them whole whatever their length.
+
     Raises Malformed where the specification says to drop the peer without a word (MS-SMBD 3.1.5.6).
     """
     if not theirs.min_version <= VERSION <= theirs.max_version:
@@ -103,7 +106,7 @@ def agree(ours: Settings, theirs: NegotiateRequest) -> Agreement | int:
         max_send_size=min(ours.max_send_size, theirs.max_receive_size),
         max_receive_size=max_receive_size,
         max_fragmented_send=theirs.max_fragmented_size,
-        max_fragmented_receive=_fragmented(ours, max_receive_size),
+        max_fragmented_receive=ours.max_fragmented_size,
         max_read_write=ours.max_read_write_size,
         credit_target=theirs.credits_requested,
     )
@@ -159,13 +162,3 @@ def _check(theirs: NegotiateRequest | NegotiateResponse, section: str) -> None:
         raise Malformed(
             f"MaxFragmentedSize {theirs.max_fragmented_size} is below {SMALLEST_FRAGMENTED} (MS-SMBD {section})"
         )
-
-
-def _fragmented(ours: Settings, max_receive_size: int) -> int:
-    """The largest message we reassemble: what is configured, if half of our credits can carry it.
-
-    A peer that counted on its credits alone would otherwise stop in mid-message; below the specification's
-    floor we rely on granting while the message arrives, which is what this side does anyway.
-    """
-    carried = ours.receive_credit_max * max_receive_size // 2
-    return max(SMALLEST_FRAGMENTED, min(ours.max_fragmented_size, carried))

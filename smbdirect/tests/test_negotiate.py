@@ -89,17 +89,9 @@ def test_a_client_that_prefers_tiny_packets_still_gets_128_byte_receives(preferr
     assert agreed(theirs=replace(LINUX, preferred_send_size=preferred)).max_receive_size == 128
 
 
-def test_the_fragmented_limit_never_falls_below_the_floor() -> None:
-    assert agreed(theirs=replace(LINUX, preferred_send_size=512)).max_fragmented_receive == 131_072
-    assert agreed(Settings(receive_credit_max=2)).max_fragmented_receive == 131_072
-
-
-def test_a_large_fragmented_limit_is_what_half_of_the_credits_carry() -> None:
-    ours = Settings(max_fragmented_size=1 << 20)
-    assert agreed(ours).max_fragmented_receive == 255 * 1364 // 2
-    assert agreed(replace(ours, max_receive_size=8192), replace(LINUX, preferred_send_size=8192)) == Agreement(
-        1364, 8192, 173_910, 255 * 8192 // 2, 8 << 20, 255
-    )
+def test_the_fragmented_limit_is_the_one_configured_however_few_credits_carry_it() -> None:
+    assert agreed(theirs=replace(LINUX, preferred_send_size=512)).max_fragmented_receive == 173_910
+    assert agreed(Settings(receive_credit_max=2, max_fragmented_size=1 << 20)).max_fragmented_receive == 1 << 20
 
 
 @given(*[st.integers(0, 0xFFFF)] * 4, *[st.integers(0, 0xFFFFFFFF)] * 3)

@@ -25,6 +25,8 @@ ANY = ("0.0.0.0", "::")
 CAP_IPC_LOCK = 14
 PINNED = 128 << 20
 """Bytes that the first slab and the first connections pin."""
+HEADS = 4096
+"""More than the headers and contexts that go before a WRITE's payload take."""
 CM_DEVICE = "/dev/infiniband/rdma_cm"
 
 
@@ -34,8 +36,11 @@ def probe() -> str | None:
 
 
 def settings(io_size: int) -> Settings:
-    """What a server with an `io_size`, in bytes, tells its peers (MS-SMBD 3.1.1.1); all else is what Windows says."""
-    return Settings(max_read_write_size=io_size)
+    """What a server with an `io_size`, in bytes, tells its peers (MS-SMBD 3.1.1.1); all else is what Windows says.
+
+    A whole WRITE of that size may come in fragments: the Linux client sends it so when the payload is sealed.
+    """
+    return Settings(max_read_write_size=io_size, max_fragmented_size=io_size + HEADS)
 
 
 def listen(

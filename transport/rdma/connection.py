@@ -230,7 +230,8 @@ class RdmaConnection(Connection):
         if event.kind in (cm_abi.ESTABLISHED, cm_abi.CONNECT_RESPONSE):
             if not self.established.done():
                 self.established.set_result(event)
-        elif event.kind == cm_abi.DISCONNECTED:
+        elif event.kind == cm_abi.DISCONNECTED or (event.kind == cm_abi.REJECTED and self.negotiated.done()):
+            # a peer that ends before it has seen our side's confirmation rejects instead
             self.pair.poll()  # what came before it is still to be had
             self._end(None)
         elif event.kind == cm_abi.DEVICE_REMOVAL:
