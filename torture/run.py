@@ -36,6 +36,9 @@ _SETTINGS: dict[type[Running], dict[str, str]] = {
     },
 }  # fmt: skip
 
+_SHARES: dict[str, dict[str, str]] = {"noperm": {}}
+"""What some tests want beside the usual two."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -97,7 +100,7 @@ class Worker:
 
     def _fresh(self) -> Running:
         if self.server is None:
-            self.server = self.kind(settings=_SETTINGS[self.kind])
+            self.server = self.kind(settings=_SETTINGS[self.kind], shares=_SHARES)
             self.server.start()
         self.mark = self.server.log.stat().st_size
         self.server.clear()
