@@ -113,8 +113,7 @@ class Worker:
         command += [f"--option=torture:user2name={second}", f"--option=torture:user2password={PASSWORD}"]
         command += ["--option=torture:share2=second", "--option=torture:progress=no"]
         command += ["--option=torture:sharedelay=100000", "--option=torture:writetimeupdatedelay=500000"]
-        if self.kind is Samba:
-            command.append("--target=samba3")
+        command.append("--target=samba3" if self.kind is Samba else "--option=torture:acl_xattr_name=NTACL")
         with tempfile.TemporaryFile() as out:
             process = subprocess.Popen(
                 [*command, suite(test)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=server.root
