@@ -17,7 +17,7 @@ from smbdirect.wire import Buffer
 from transport.base import Lost, Reply
 
 from .granting import breaks_for_change
-from .lease import Key, Lease, Leases, Place
+from .lease import Lease, Leases, Place
 from .messages.header import Command, Flags, Header
 from .messages.oplock import ACK_REQUIRED, LeaseNotification, OplockBreak, OplockBreakResponse
 from .oplock import HANDLE, READ, Holder, Notice, Oplock, Timer, level_of
@@ -56,6 +56,8 @@ class Breaks:
     # -- beginning and ending -------------------------------------------------------------------------------
     def begin(self, holder: Holder, rights: int) -> None:
         """Take all but `rights` from `holder`, and tell it where it has to hear of that."""
+        if holder not in holder.shared.holders:
+            return
         notice = holder.break_to(rights)
         if notice is not None:
             self.tell(holder, notice)
@@ -148,13 +150,16 @@ class Breaks:
             return None
         return (opened.tree.share, path[:-1]) if path else None
 
-    def directory_changed(self, place: "Place | None", *by: "Key | None") -> None:
-        """An entry of the directory has changed: leases on it end, but one that all of `by` name as their parent's."""
+    def directory_changed(self, place: "Place | None", *by: bytes | None) -> None:
+        """An entry of the directory has changed: leases on it end, but one that all of `by` name as their parent's.
+
+        Who caches it hears of that after the answer to who has changed it.
+        """
         if place is None:
             return
         for lease in self.leases.at(*place):
-            if any(key != lease.key for key in by):
-                self.begin(lease, 0)
+            if any(key != lease.key[1] for key in by):
+                asyncio.get_running_loop().call_soon(self.begin, lease, 0)
 
     def parent_changed(self, opened: "Open") -> None:
         """What `opened` has done shows in the directory it is in."""
@@ -171,6 +176,13 @@ class Breaks:
             if future in shared.waiting:
                 shared.waiting.remove(future)
 
+    def ask_handles(self, shared: "Shared", opened: "Open") -> bool:
+        """Break the leases but that of `opened` that keep opens of `shared` for later; whether there are any."""
+        held = [other for other in shared.holders if _keeps_open(other) and other is not opened.caching]
+        for holder in held:
+            self.begin(holder, holder.rights & ~HANDLE)
+        return bool(held)
+
     async def take_handles(self, work: "Work", shared: "Shared", opened: "Open") -> None:
         """Until no lease but that of `opened` keeps opens of `shared` for later: before a rename or a deletion.
 
@@ -178,15 +190,11 @@ class Breaks:
         where `opened` is closed meanwhile.
         """
         for _ in range(ROUNDS):
-            held = [other for other in shared.holders if _keeps_open(other) and other is not opened.caching]
-            if not held:
+            if not self.ask_handles(shared, opened):
                 return
-            for holder in held:
-                self.begin(holder, holder.rights & ~HANDLE)
-            if any(map(_keeps_open, held)):
-                await self.wait(work, shared, quietly=True)
-                if opened.closed:
-                    raise Status(NT.FILE_CLOSED, "closed while it waited")
+            await self.wait(work, shared, quietly=True)
+            if opened.closed:
+                raise Status(NT.FILE_CLOSED, "closed while it waited")
         raise Status(NT.SHARING_VIOLATION, "its opens are cached again and again")
 
     # -- sending --------------------------------------------------------------------------------------------
@@ -206,10 +214,20 @@ def _keeps_open(holder: Holder) -> bool:
 
 
 def _ways(holder: Holder) -> "Iterator[tuple[Session, ServerConnection]]":
-    """Where the client can be told: the channels of the sessions it has the file open in."""
-    for session in dict.fromkeys(opened.session for opened in holder.opens()):
-        for connection in session.channels:
-            yield session, connection
+    """Where the client can be told: over a channel of the open's session; of a lease over any of its connections,
+    the oldest first, and of those only the ones that the same user has a session on (3.3.4.6, 3.3.4.7)."""
+    sessions = dict.fromkeys(opened.session for opened in holder.opens())
+    own = [(session, connection) for session in sessions for connection in session.channels]
+    if not isinstance(holder, Lease) or not own:
+        yield from own
+        return
+    users = {session.user for session in sessions}
+    for connection in sorted(own[0][1].server.connections, key=lambda connection: connection.since):
+        if connection.negotiated.client_guid == holder.key[0]:
+            for session in connection.sessions.values():
+                if session.valid and session.user in users:
+                    yield session, connection
+                    break
 
 
 def _packed(holder: Holder, notice: Notice, session: Session) -> list[Buffer]:

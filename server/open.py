@@ -9,7 +9,6 @@ from .status import NT, Status
 from .store.base import Cursor, File, FileKey
 
 if TYPE_CHECKING:
-    from .lease import Key
     from .lock import Locks
     from .notify import Watch
     from .oplock import Holder
@@ -66,8 +65,8 @@ class Open:
     closed: bool = False
     caching: "Holder | None" = None
     """Its oplock, or the lease it shares with others."""
-    parent_key: "Key | None" = None
-    """The lease its client says it has on the directory: what this open does there is no news to that."""
+    parent_key: bytes | None = None
+    """The key of the lease its client says it has on the directory: what this open does there is no news to that."""
     modified: bool = False
     """Whether it has changed data, which shows in the directory once it is closed."""
     watch: "Watch | None" = None
@@ -107,7 +106,7 @@ class Shared:
     """Whether the file is known to have ARCHIVE."""
     last: Open | None = None
     """The last open of a file to be deleted, closed while named streams of it are open: it goes with them."""
-    deleter: "Key | None" = None
+    deleter: bytes | None = None
     """The `parent_key` of the open that made the deletion pending."""
     holders: "list[Holder]" = field(default_factory=list)
     """Who caches it: every oplock and every lease once, also one that has been broken to nothing."""

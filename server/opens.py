@@ -148,6 +148,7 @@ class Opens:
         """`opened` marks its file for deletion with the last close; the first to do so is remembered."""
         if not opened.shared.delete_pending:
             opened.shared.delete_pending, opened.shared.deleter = True, opened.parent_key
+            self.breaks.ask_handles(opened.shared, opened)
             self.changes.doomed(opened.shared)
 
     def unlinked(self, shared: Shared) -> None:

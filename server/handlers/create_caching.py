@@ -120,8 +120,7 @@ def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wi
     lease.members.append(opened)
     if wish.lease.parent_key is not None:
         lease.parent = wish.lease.parent_key if wish.lease.flags & LeaseFlags.PARENT_KEY_SET else None
-    if lease.parent is not None:
-        opened.parent_key = (lease.key[0], lease.parent)
+    opened.parent_key = lease.parent
     return OplockLevel.LEASE, [CreateContext(ContextName.RQLS, lease.context().pack())]
 
 

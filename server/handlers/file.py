@@ -16,8 +16,10 @@ from ..work import Work
 
 
 async def close(work: Work, request: CloseRequest) -> CloseResponse:
-    opened = work.open
+    opened, opens = work.open, work.connection.server.opens
     assert opened is not None
+    if opened.mode.delete_on_close and not opened.shared.delete_pending:
+        await opens.breaks.take_handles(work, opened.shared, opened)
     response = CloseResponse()
     if request.flags & CLOSE_POSTQUERY_ATTRIB and opened.pipe is None:
         stat = await opened.file.stat()
@@ -25,7 +27,7 @@ async def close(work: Work, request: CloseRequest) -> CloseResponse:
             CLOSE_POSTQUERY_ATTRIB, stat.created, stat.accessed, stat.modified, stat.changed,
             stat.allocation, stat.size, stat.attributes,
         )  # fmt: skip
-    await work.connection.server.opens.close(opened)
+    await opens.close(opened)
     return response
 
 
