@@ -20,7 +20,7 @@ from .security.auth import Acceptor
 from .security.ntlm import Names, Ntlm
 from .security.users import Users
 from .server import Server
-from .shares import Shares
+from .shares import STORE_SETTINGS, Shares
 from .store.options import Options
 from .store.posix import PosixStore
 from .store.threads import IdentityThreads
@@ -79,16 +79,7 @@ async def _serve(config: Config, users: Users, arguments: Sequence[str]) -> int:
 
 
 def _options(share: ShareConfig, threads: IdentityThreads) -> Options:
-    return Options(
-        threads,
-        create_mask=share.create_mask,
-        directory_mask=share.directory_mask,
-        force_create_mode=share.force_create_mode,
-        force_directory_mode=share.force_directory_mode,
-        inherit_owner=share.inherit_owner,
-        hide_dot_files=share.hide_dot_files,
-        store_dos_attributes=share.store_dos_attributes,
-    )
+    return Options(threads, **{name: getattr(share, name) for name in STORE_SETTINGS})
 
 
 def _acceptor(config: Config, users: Users) -> Acceptor:

@@ -17,6 +17,13 @@ PIPES = "IPC$"
 READ_ONLY_ACCESS = FILE_GENERIC_READ | FILE_GENERIC_EXECUTE
 
 
+STORE_SETTINGS = (
+    "create_mask", "directory_mask", "force_create_mode", "force_directory_mode", "inherit_owner", "hide_dot_files",
+    "veto_files", "store_dos_attributes",
+)  # fmt: skip
+"""What of a share's configuration its store is made with, beside the path."""
+
+
 class Shares:
     """Shares by name, without case. A reload changes what new tree connects find; trees made stay as they are."""
 
@@ -31,7 +38,7 @@ class Shares:
         self._shares = {}
         for wanted in config.shares:
             kept = old.pop(wanted.name.casefold(), None)
-            if kept is None or kept.config is None or kept.config.path != wanted.path:
+            if kept is None or kept.config is None or _store(kept.config) != _store(wanted):
                 if kept is not None:
                     old[wanted.name.casefold()] = kept
                 kept = Share(wanted.name, wanted, self._make_store(wanted))
@@ -90,6 +97,11 @@ class Shares:
         if lists(config.write_list, who):
             read_only = False
         return READ_ONLY_ACCESS if read_only else FILE_ALL_ACCESS, _forced(config, who)
+
+
+def _store(config: ShareConfig) -> list[object]:
+    """What a store of this share is made from: where that changes, who comes from then on gets a new one."""
+    return [getattr(config, name) for name in ("path", *STORE_SETTINGS)]
 
 
 def lists(names: Sequence[str], who: Identity) -> bool:

@@ -34,6 +34,8 @@ class Asked:
     disk_id: bool
     plain: bool
     """It must be no directory: that was said, or its unnamed data was named."""
+    hidden: bool
+    """Its name alone makes it HIDDEN."""
 
 
 def take_apart(work: Work, request: CreateRequest) -> Asked:
@@ -64,12 +66,14 @@ def take_apart(work: Work, request: CreateRequest) -> Asked:
     make = WILL_MAKE[request.disposition] if path or stream else Make.NEVER
     if not path and not stream and request.disposition == Disposition.CREATE:
         raise Status(NT.OBJECT_NAME_COLLISION, "the root is there")
+    config = work.tree.share.config
     return Asked(
         request,
         Wanted(path, stream, access, make, new, bool(request.options & CreateOptions.DELETE_ON_CLOSE)),
         find(contexts, ContextName.MXAC) is not None,
         find(contexts, ContextName.QFID) is not None,
         kind == "$DATA" or bool(request.options & CreateOptions.NON_DIRECTORY_FILE),
+        config is not None and config.hide_dot_files and "".join(path[-1:]).startswith("."),
     )
 
 

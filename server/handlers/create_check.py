@@ -68,8 +68,8 @@ async def check_kind(asked: Asked, found: Found) -> None:
         if wanted.delete_on_close:
             raise Status(NT.CANNOT_DELETE, "READONLY")
     if cuts(request, found):
-        kept = attributes & (Attribute.HIDDEN | Attribute.SYSTEM) & ~request.attributes
-        if kept and not wanted.stream:
+        kept = Attribute.SYSTEM if asked.hidden else Attribute.HIDDEN | Attribute.SYSTEM
+        if attributes & kept & ~request.attributes and not wanted.stream:
             raise Status(NT.ACCESS_DENIED, "hidden or system, and not asked to stay so")
 
 

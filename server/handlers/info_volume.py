@@ -16,6 +16,7 @@ from ..messages.fscc_volume import (
 )
 from ..messages.info import QueryInfoRequest
 from ..open import Open
+from ..security.access import FILE_WRITE_DATA
 from ..store.base import Shape
 from ..work import Work
 from .info_row import Row
@@ -52,8 +53,13 @@ async def _full_size(work: Work, opened: Open, request: QueryInfoRequest) -> byt
 
 
 async def _device(work: Work, opened: Open, request: QueryInfoRequest) -> bytes:
-    shape = await _shape(opened)
-    return Device(characteristics=DEVICE_IS_MOUNTED | (DEVICE_READ_ONLY if shape.read_only else 0)).pack()
+    read_only = _read_only(opened, await _shape(opened))
+    return Device(characteristics=DEVICE_IS_MOUNTED | (DEVICE_READ_ONLY if read_only else 0)).pack()
+
+
+def _read_only(opened: Open, shape: Shape) -> bool:
+    """To this client: because the volume is, or because of the share."""
+    return shape.read_only or not opened.tree.access & FILE_WRITE_DATA
 
 
 async def _attribute(work: Work, opened: Open, request: QueryInfoRequest) -> bytes:
@@ -67,7 +73,7 @@ async def _attribute(work: Work, opened: Open, request: QueryInfoRequest) -> byt
         (shape.streams, VolumeAttribute.NAMED_STREAMS),
         (shape.eas, VolumeAttribute.SUPPORTS_EXTENDED_ATTRIBUTES),
         (shape.reflink, VolumeAttribute.SUPPORTS_BLOCK_REFCOUNTING),
-        (shape.read_only, VolumeAttribute.READ_ONLY_VOLUME),
+        (_read_only(opened, shape), VolumeAttribute.READ_ONLY_VOLUME),
     ):
         attributes |= flag if has else 0
     return Attribute(attributes, shape.name_max, FILE_SYSTEM).pack()

@@ -18,7 +18,6 @@ class Options:
     force_directory_mode: int = 0
     inherit_owner: bool = False
     """A new file belongs to its directory's owner (as root only)."""
-    read_only: bool = False
     hide_dot_files: bool = True
     """Names that begin with a dot have the HIDDEN attribute."""
     veto_files: tuple[str, ...] = ()

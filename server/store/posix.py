@@ -125,7 +125,7 @@ class PosixStore(Store):
             eas=xattrs,
             acls=xattrs,
             reflink=self.volumes.reflink(device),
-            read_only=self.options.read_only or bool(volume.f_flag & os.ST_RDONLY),
+            read_only=bool(volume.f_flag & os.ST_RDONLY),
         )
 
     async def close(self) -> None:
