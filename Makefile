@@ -40,6 +40,7 @@ lint:
 	.venv/bin/mypy --strict $(addprefix -p ,$(CHECKED))
 	.venv/bin/mypy --strict scripts/environment.py
 
+# SECONDS is for each target.
 fuzz:
 	@python3 scripts/environment.py test fuzz
-	$(PYTHON) -m fuzz.parsers -max_total_time=$(or $(SECONDS),600)
+	$(PYTHON) -m fuzz.run --seconds $(or $(SECONDS),60)
