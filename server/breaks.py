@@ -126,9 +126,9 @@ class Breaks:
     def data_changed(self, opened: "Open") -> None:
         """`opened` has changed data: nobody else may keep what it has read; its directory hears of it at the close."""
         opened.modified = True
-        self.data_locked(opened)
+        self.take_reads(opened)
 
-    def data_locked(self, opened: "Open") -> None:
+    def take_reads(self, opened: "Open") -> None:
         """`opened` locks data, or has changed it: nobody else may keep what it has read."""
         if opened.shared.holders:
             for holder in breaks_for_change(opened.shared, opened):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .breaks import Breaks
 from .changes import Changes
+from .lease import Place
 from .messages.create import ShareAccess
 from .open import Open, Shared
 from .security.access import (
@@ -27,6 +28,9 @@ READS = FILE_READ_DATA | FILE_EXECUTE
 WRITES = FILE_WRITE_DATA | FILE_APPEND_DATA
 SHARED_RIGHTS = READS | WRITES | DELETE
 """Rights that share modes are about; an open with none of them shares with everyone."""
+
+News = tuple[Place | None, tuple[bytes | None, ...]]
+"""A directory in which something has changed, and the keys of the leases on it that those who did it have."""
 
 
 def _needs(access: int) -> int:
@@ -129,14 +133,17 @@ class Opens:
         if opened.pipe is not None:
             return
         self.breaks.release(opened)
+        news: list[News] = []
         try:
-            await self._leave(opened)
+            await self._leave(opened, news)
         finally:
             opened.shared.wake()
             if opened.search is not None:
                 await opened.search.cursor.close()
             if opened.shared.last is not opened:
                 await opened.file.close()
+            for place, keys in news:
+                self.breaks.directory_changed(place, *keys)
 
     def end_waits(self, opened: Open, but: "Work | None" = None) -> None:
         """End the requests that wait on `opened`, which is about to be closed."""
@@ -182,7 +189,7 @@ class Opens:
         opened.mode.delete_on_close = False
         await self.close(opened)
 
-    async def _leave(self, opened: Open) -> None:
+    async def _leave(self, opened: Open, news: list[News]) -> None:
         shared = opened.shared
         if shared.locks is not None:
             shared.locks.drop(opened)
@@ -190,7 +197,7 @@ class Opens:
             self.will_delete(opened)
         shared.opens.remove(opened)
         if opened.modified:
-            self.breaks.parent_changed(opened)
+            news.append((self.breaks.place(opened), (opened.parent_key,)))
         self.changes.rest(opened)
         if shared.opens:
             return
@@ -198,23 +205,23 @@ class Opens:
             shared.last = opened
             return
         try:
-            await self._end(opened)
+            await self._end(opened, news)
         finally:
             if shared.key.stream:
-                await self._end_file(shared.key._replace(stream=""))
+                await self._end_file(shared.key._replace(stream=""), news)
 
-    async def _end_file(self, key: FileKey) -> None:
+    async def _end_file(self, key: FileKey, news: list[News]) -> None:
         """With the last of its streams a file goes that waited for that."""
         file = self.shared.get(key)
         if file is None or file.last is None or key in self._streams:
             return
         last, file.last = file.last, None
         try:
-            await self._end(last)
+            await self._end(last, news)
         finally:
             await last.file.close()
 
-    async def _end(self, opened: Open) -> None:
+    async def _end(self, opened: Open, news: list[News]) -> None:
         """Nothing has `opened`'s file or stream open any more: remove its name where that was asked."""
         shared = opened.shared
         try:
@@ -223,6 +230,6 @@ class Opens:
                 await opened.file.unlink()
                 self.removals += 1
                 self.changes.removed(opened, removing)
-                self.breaks.directory_changed(place, opened.parent_key, shared.deleter)
+                news.append((place, (opened.parent_key, shared.deleter)))
         finally:
             self.drop(shared)

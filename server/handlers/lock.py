@@ -70,7 +70,7 @@ async def _lock(work: Work, locks: Locks, opened: Open, elements: list[LockEleme
     if patient and len(elements) > 1:
         raise Status(NT.INVALID_PARAMETER, "several locks, and one that waits")
     ranges = [_range(opened, element) for element in elements]
-    work.connection.server.opens.breaks.data_locked(opened)
+    work.connection.server.opens.breaks.take_reads(opened)
     for number, wanted in enumerate(ranges):
         if locks.take([wanted]):
             continue

@@ -144,7 +144,7 @@ async def _end_of_file(work: Work, opened: Open, data: bytes) -> None:
 
 def _size_changed(work: Work, opened: Open) -> None:
     opens = work.connection.server.opens
-    opens.breaks.data_changed(opened)
+    opens.breaks.take_reads(opened)
     opens.breaks.parent_changed(opened)
     opens.changes.data(opened)
 
