@@ -40,7 +40,7 @@ class PosixFile(Metadata):
         self._descriptor = opened.descriptor
         self._readable = opened.readable
         self._writable = opened.writable
-        self._promised = self.kind is Kind.FILE and not store.volumes.sparse(status.st_dev)
+        self._promised = self.kind is Kind.FILE and not store.volumes.sparse(status.st_dev, opened.descriptor)
         if self._promised:
             store.promises.opened(self._inode)
 
@@ -65,7 +65,7 @@ class PosixFile(Metadata):
             return None
         except OSError as error:
             if error.errno == errno.EOPNOTSUPP:
-                self._store.volumes.no_nowait(device)
+                self._store.volumes.no_nowait(device, self._descriptor)
             return None  # whatever it is, the thread will say so
         if count == len(into):
             return count

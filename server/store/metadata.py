@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..status import NT, Status
@@ -47,7 +48,7 @@ class Metadata(Held):
             self._store.changes.remember(os.fstat(self._descriptor), changed)
 
     async def set_sparse(self, sparse: bool) -> None:
-        if sparse and not self._store.volumes.sparse(self.key.device):
+        if sparse and not self._store.volumes.sparse(self.key.device, self._descriptor):
             raise Status(NT.INVALID_DEVICE_REQUEST, "the file system has no holes")  # MS-FSA 2.1.5.10.36
         await self._hop(self.who, basic.sparse, self._descriptor, self.who.uid, sparse)
 
@@ -89,14 +90,16 @@ class Metadata(Held):
 
     async def set_descriptor(self, descriptor: bytes, parts: int) -> None:
         like_ksmbd = self._store.options.like_ksmbd
-        await self._hop(self.who, acls.change, self._descriptor, self.who, descriptor, parts, like_ksmbd)
+        change = partial(acls.change, self._descriptor, self.who, descriptor, parts, like_ksmbd)
+        await self._hop(self.who, self._store.streams.with_room, self._descriptor, change)
 
     # -- extended attributes --------------------------------------------------------------------------------
     async def eas(self) -> list[Ea]:
         return await self._hop(self.who, eas.read, inode.proc(self._descriptor))
 
     async def set_eas(self, changes: Sequence[Ea]) -> None:
-        await self._hop(self.who, eas.write, inode.proc(self._descriptor), changes)
+        change = partial(eas.write, inode.proc(self._descriptor), changes)
+        await self._hop(self.who, self._store.streams.with_room, self._descriptor, change)
 
     # -- streams and reparse data ---------------------------------------------------------------------------
     async def streams(self) -> list[Stream]:

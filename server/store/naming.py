@@ -91,6 +91,7 @@ def unlink(resolver: Resolver, streams: Streams, descriptor: int) -> None:
         with resolver.cache.change(place.directory) as change:
             if directory:
                 os.rmdir(place.name, dir_fd=place.directory)
+                resolver.cache.forget(descriptor)
             else:
                 os.unlink(place.name, dir_fd=place.directory)
             change.removed(place.name)

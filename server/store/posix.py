@@ -120,11 +120,11 @@ class PosixStore(Store):
             name_max=volume.f_namemax,
             serial=(device ^ device >> 32) & 0xFFFFFFFF,
             created=Inode.of(root).created(root),
-            sparse=self.volumes.sparse(device),
+            sparse=self.volumes.sparse(device, root),
             streams=xattrs,
             eas=xattrs,
             acls=xattrs,
-            reflink=self.volumes.reflink(device),
+            reflink=self.volumes.reflink(device, root),
             read_only=bool(volume.f_flag & os.ST_RDONLY),
         )
 

@@ -17,14 +17,17 @@ import errno
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 from smbdirect.wire import Buffer
 
 from ..status import NT, Status
 from . import data, inode, names
 from .base import Stream
+from .threads import as_service
+
+T = TypeVar("T")
 
 PREFIX = "user.DosStream."
 SUFFIX = ":$DATA"
@@ -32,6 +35,8 @@ ELSEWHERE = "user.smbdirect.stream."
 HIDDEN = ".smbdirect:streams"
 _LONGEST_NAME = 255 - max(len(PREFIX + SUFFIX), len(ELSEWHERE))
 _MOST_IN_XATTR = 65536 - 1
+_POINTER = 64
+"""Bytes by which a stream's xattr must be worth moving: the one that names its file takes half of it."""
 _UNIT = 8
 _NO_ROOM = frozenset({errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EDQUOT})
 
@@ -80,7 +85,7 @@ class Streams:
         if len(names.on_disk(name)) > _LONGEST_NAME:
             raise Status(NT.OBJECT_NAME_INVALID, f"stream {name!r}")
         kept = Kept(name)
-        self._put(descriptor, kept, b"")
+        self.with_room(descriptor, lambda: self._put(descriptor, kept, b""))
         return kept
 
     def remove(self, descriptor: int, kept: Kept) -> None:
@@ -207,7 +212,7 @@ class Streams:
             if os.geteuid() == 0:
                 os.fchown(file, owner.st_uid, owner.st_gid)
             data.write(file, [self._get(descriptor, kept)], 0, through=False)
-            self._replace(inode.proc(descriptor), kept, moved)
+            self._replace(descriptor, kept, moved)
         except BaseException:
             self._unlink(moved.elsewhere)
             raise
@@ -215,9 +220,33 @@ class Streams:
             os.close(file)
         return moved
 
-    def _replace(self, path: str, kept: Kept, moved: Kept) -> None:
+    def with_room(self, descriptor: int, change: Callable[[], T]) -> T:
+        """Do `change`, which sets xattrs of the file. Where there is no room for them (on ext4 all share one block),
+        streams that lie in xattrs move to the hidden directory, the largest first."""
+        while True:
+            try:
+                return change()
+            except (OSError, Status) as error:
+                full = error.code == NT.EA_TOO_LARGE if isinstance(error, Status) else error.errno in _NO_ROOM
+                if not full:
+                    raise
+                with as_service(), self.lock(descriptor):
+                    if not self._move_largest(descriptor):
+                        raise
+
+    def _move_largest(self, descriptor: int) -> bool:
+        """Whether there was a stream whose xattr is larger than that which would name its file."""
+        path = inode.proc(descriptor)
+        inside = {kept: len(os.getxattr(path, _xattr(kept))) for kept in self._kept(path) if not kept.elsewhere}
+        largest = max(inside, key=inside.__getitem__, default=None)
+        if largest is None or inside[largest] <= _POINTER:
+            return False
+        self._moved(descriptor, largest)
+        return True
+
+    def _replace(self, descriptor: int, kept: Kept, moved: Kept) -> None:
         """Put the xattr that names a file in the place of the one that holds the data."""
-        value = moved.elsewhere.encode()
+        path, value = inode.proc(descriptor), moved.elsewhere.encode()
         try:
             os.setxattr(path, _xattr(moved), value)
         except OSError as error:
@@ -226,7 +255,7 @@ class Streams:
             before = os.getxattr(path, _xattr(kept))
             os.removexattr(path, _xattr(kept))
             try:
-                os.setxattr(path, _xattr(moved), value)
+                self.with_room(descriptor, lambda: os.setxattr(path, _xattr(moved), value))
             except OSError:
                 os.setxattr(path, _xattr(kept), before)
                 raise

@@ -1,4 +1,8 @@
-"""What the file systems below a share can do, by device number: asked of the system once for each."""
+"""What the file systems below a share can do, by device number: asked of the system once for each.
+
+Which one a device number belongs to is asked through a descriptor of a file there: Btrfs gives its files other
+numbers than the one its mount is listed under.
+"""
 
 import errno
 import os
@@ -22,40 +26,41 @@ class Volumes:
         """The flags with which a preadv on this device never waits for a disk; None where there are none."""
         return self._nowait.get(device, os.RWF_NOWAIT)
 
-    def no_nowait(self, device: int) -> None:
+    def no_nowait(self, device: int, descriptor: int) -> None:
         """RWF_NOWAIT is not known to this device's file system. What lies in memory never waits anyway."""
-        self._nowait[device] = 0 if self.kind(device) in _IN_MEMORY else None
+        self._nowait[device] = 0 if self.kind(device, descriptor) in _IN_MEMORY else None
 
-    def sparse(self, device: int) -> bool:
+    def sparse(self, device: int, descriptor: int) -> bool:
         """Whether its files can have holes."""
-        return self.kind(device) not in _WITHOUT_HOLES
+        return self.kind(device, descriptor) not in _WITHOUT_HOLES
 
-    def reflink(self, device: int) -> bool:
+    def reflink(self, device: int, descriptor: int) -> bool:
         """Whether its files can share blocks."""
-        return self.kind(device) in _WITH_REFLINKS
+        return self.kind(device, descriptor) in _WITH_REFLINKS
 
     def check_room(self, descriptor: int, size: int) -> None:
         """Whether an open file could grow to `size` bytes without holes; raises OSError as growing it would."""
         status = os.fstat(descriptor)
-        if size > _LARGEST_FILE.get(self.kind(status.st_dev), (1 << 63) - 1):
+        if size > _LARGEST_FILE.get(self.kind(status.st_dev, descriptor), (1 << 63) - 1):
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         volume = os.fstatvfs(descriptor)
         if size - status.st_blocks * 512 > volume.f_bavail * volume.f_frsize:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def kind(self, device: int) -> str:
-        """The type of its file system, "" where the system does not say."""
+    def kind(self, device: int, descriptor: int) -> str:
+        """The type of its file system, of which a file is open; "" where the system does not say."""
         found = self._kinds.get(device)
         if found is None:
-            found = self._kinds[device] = _kind(device)
+            found = self._kinds[device] = _kind(descriptor)
         return found
 
 
-def _kind(device: int) -> str:
-    wanted = f"{os.major(device)}:{os.minor(device)}"
+def _kind(descriptor: int) -> str:
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as told:
+        wanted = next((line.split()[1] for line in told if line.startswith("mnt_id:")), "")
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
         for line in mounts:
             fields = line.split()
-            if fields[2] == wanted and "-" in fields:
+            if fields[0] == wanted and "-" in fields:
                 return fields[fields.index("-") + 1]
     return ""
