@@ -20,7 +20,7 @@ from .conftest import ROOT
 MOUNTS = {
     "vers=2.1": "lib/asyncio", "vers=3.0": "lib/asyncio", "vers=3.0.2": "lib/asyncio", "vers=3.1.1": "",
     "vers=2.1,sign": "lib/asyncio", "vers=3.0,seal": "lib/asyncio", "vers=3.0.2,sign": "lib/asyncio",
-    "vers=3.1.1,sign": "lib/asyncio", "vers=3.1.1,seal": "lib", "vers=3.1.1,cache=none": "lib/asyncio",
+    "vers=3.1.1,sign": "lib/asyncio", "vers=3.1.1,seal": "lib/asyncio", "vers=3.1.1,cache=none": "lib/asyncio",
 }  # fmt: skip
 """Mount options, and which of the trees below is copied there; "" is all of them."""
 LAB = ROOT / "hwtests/lab/lab"
