@@ -3,11 +3,11 @@
 import errno
 import os
 import stat
-import time
 
 from server.security import descriptors, sids
 
-from . import attributes, ntacl
+from .. import filetime
+from . import ntacl
 from .base import Identity
 from .inode import Inode
 from .threads import as_service
@@ -32,7 +32,7 @@ def of_directory(descriptor: int) -> bytes:
 def store(descriptor: int, security: bytes, like_ksmbd: bool) -> None:
     """Keep `security` with an open file."""
     found = Inode.bare(descriptor)
-    now = attributes.filetime(time.time_ns())
+    now = filetime.now()
     unix = ntacl.Unix.of(found.status, found.path, found.xattrs)
     ntacl.write(ntacl.pack(security, now, unix, like_ksmbd), found.path)
 

@@ -27,8 +27,6 @@ SETTABLE = READONLY | HIDDEN | SYSTEM | ARCHIVE | TEMPORARY | OFFLINE | NOT_CONT
 STORED = SETTABLE | SPARSE_FILE
 
 XATTR = "user.DOSATTRIB"
-EPOCH = 116_444_736_000_000_000
-"""1970-01-01 as a FILETIME."""
 
 _HAS_ATTRIBUTES = 0x01
 _HAS_CREATED = 0x10
@@ -86,13 +84,3 @@ def _number(text: bytes) -> int | None:
         return int(text, 16) & STORED
     except ValueError:
         return None
-
-
-def filetime(nanoseconds: int) -> int:
-    """A FILETIME for ns since 1970."""
-    return nanoseconds // 100 + EPOCH
-
-
-def unix_time(time: int) -> int:
-    """ns since 1970 for a FILETIME."""
-    return (time - EPOCH) * 100

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .. import filetime
 from ..status import NT, Status
 from . import attributes, inode
 from .base import Kind
@@ -38,8 +39,8 @@ def write(descriptor: int, uid: int, wanted: Basic) -> None:
             _helped(found, uid, lambda: _store(found, descriptor, wanted))
     if wanted.accessed is not None or wanted.modified is not None:
         times = (
-            found.status.st_atime_ns if wanted.accessed is None else attributes.unix_time(wanted.accessed),
-            found.status.st_mtime_ns if wanted.modified is None else attributes.unix_time(wanted.modified),
+            found.status.st_atime_ns if wanted.accessed is None else filetime.to_ns(wanted.accessed),
+            found.status.st_mtime_ns if wanted.modified is None else filetime.to_ns(wanted.modified),
         )
         _helped(found, uid, lambda: os.utime(path, ns=times))
 

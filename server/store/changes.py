@@ -10,7 +10,7 @@ import os
 import threading
 from collections import OrderedDict
 
-from .attributes import EPOCH
+from ..filetime import from_ns
 
 
 class ChangeTimes:
@@ -27,7 +27,7 @@ class ChangeTimes:
             held = self._held.get((status.st_dev, status.st_ino))
             if held is not None and held[0] == status.st_ctime_ns:
                 return held[1]
-        return status.st_ctime_ns // 100 + EPOCH
+        return from_ns(status.st_ctime_ns)
 
     def remember(self, status: os.stat_result, time: int) -> None:
         """The file as it is now was changed at the FILETIME `time`."""

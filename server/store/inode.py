@@ -9,6 +9,7 @@ import os
 import stat as modes
 from typing import Final
 
+from ..filetime import from_ns
 from . import attributes, syscalls
 from .attributes import Stored
 from .base import Kind, Stat
@@ -123,7 +124,7 @@ class Inode:
         born = syscalls.birth(descriptor) if descriptor is not None else syscalls.birth_at(self.path)
         if born is None:
             born = min(self.status.st_mtime_ns, self.status.st_ctime_ns, self.status.st_atime_ns)
-        return attributes.filetime(born)
+        return from_ns(born)
 
     def stat(self, descriptor: int | None = None, hidden: bool = False) -> Stat:
         """As queries see it; `hidden` adds that attribute."""
@@ -144,9 +145,9 @@ class Inode:
             size=status.st_size if plain else 0,
             allocation=self.allocation() if plain else 0,
             created=self.created(descriptor),
-            accessed=status.st_atime_ns // 100 + attributes.EPOCH,
-            modified=status.st_mtime_ns // 100 + attributes.EPOCH,
-            changed=status.st_ctime_ns // 100 + attributes.EPOCH,
+            accessed=from_ns(status.st_atime_ns),
+            modified=from_ns(status.st_mtime_ns),
+            changed=from_ns(status.st_ctime_ns),
             attributes=flags,
             ea_size=self.ea_size(),
             reparse_tag=self.reparse_tag() if flags & attributes.REPARSE_POINT else 0,

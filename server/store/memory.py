@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from server.security import access, descriptors
 
+from .. import filetime
 from ..status import NT, Status
 from . import attributes, names, reparse, shortnames
 from .base import Cursor, Ea, Entry, Found, Identity, Kind, Make, New, Path, Shape, Stat, Store, Stream, Wanted
@@ -116,7 +117,7 @@ class MemoryStore(Store):
 
     def now(self) -> int:
         """A FILETIME."""
-        return attributes.filetime(self._clock())
+        return filetime.from_ns(self._clock())
 
     async def open(self, who: Identity, wanted: Wanted) -> Found:
         from .memory_file import MemoryFile

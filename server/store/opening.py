@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from server.security import access, descriptors
 
+from .. import filetime
 from ..status import NT, Status
 from . import acls, attributes, data, eas, inode, names
 from .base import Identity, Kind, Make, New, Wanted
@@ -184,7 +185,7 @@ def _keep(descriptor: int, options: Options, new: New) -> None:
     path = inode.proc(descriptor)
     archive = 0 if stat.S_ISDIR(status.st_mode) else attributes.ARCHIVE
     if options.store_dos_attributes:
-        made = attributes.filetime(status.st_mtime_ns)
+        made = filetime.from_ns(status.st_mtime_ns)
         inode.store_attributes(path, new.attributes & attributes.SETTABLE | archive, made)
     eas.write(path, new.eas)
     if new.reparse is not None:
