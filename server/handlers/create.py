@@ -3,6 +3,7 @@
 from ..changes import CUT
 from ..granting import Wish
 from ..messages.create import CreateAction, CreateOptions, CreateRequest, CreateResponse, Disposition, Impersonation
+from ..messages.fscc_file import FileAttribute
 from ..open import Mode, Open
 from ..opens import Opens
 from ..security.access import FILE_WRITE_DATA, MAXIMUM_ALLOWED, SYSTEM_SECURITY
@@ -138,5 +139,6 @@ def _make_open(work: Work, asked: Asked, found: Found, access: int, opens: Opens
         opens.shared_for(found.file.key),
         found.file,
     )  # fmt: skip
+    opened.shared.archived = bool(found.stat.attributes & FileAttribute.ARCHIVE)
     opens.add(opened)
     return opened

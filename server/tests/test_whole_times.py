@@ -12,7 +12,7 @@ from server.messages.create import Disposition
 from server.messages.fscc_ea import pack_eas
 from server.messages.fscc_file import Basic, FileAttribute, FileClass
 from server.messages.fscc_set import EndOfFile
-from server.store.base import Ea
+from server.store.base import Ea, Stat
 from server.store.memory import MemoryStore
 from server.tests.served import served
 
@@ -94,3 +94,22 @@ def test_a_change_of_data_brings_archive_back() -> None:
         assert (await basic(first)).attributes == FileAttribute.HIDDEN | FileAttribute.ARCHIVE
 
     with_two(use)
+
+
+def test_a_write_to_a_file_that_has_archive_asks_for_nothing_else() -> None:
+    async def run() -> None:
+        async with served() as here:
+            tree = await here.tree()
+            file = await tree.create("x", disposition=Disposition.CREATE)
+            [opened] = here.server.opens.by_volatile.values()
+            asked = []
+
+            async def stat() -> Stat:
+                asked.append(1)
+                raise AssertionError
+
+            opened.file.stat = stat  # type: ignore[method-assign]
+            await file.write(0, b"x")
+            assert not asked
+
+    asyncio.run(run())
