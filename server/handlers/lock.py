@@ -15,6 +15,10 @@ KINDS = (
     LockFlags.SHARED | LockFlags.FAIL_IMMEDIATELY,
     LockFlags.EXCLUSIVE | LockFlags.FAIL_IMMEDIATELY,
 )
+MOST_AT_ONCE = 64
+"""Elements of one request (ksmbd's figure)."""
+MOST_HELD = 4096
+"""Ranges held of one stream: each READ and WRITE looks at them all, and so does each lock."""
 SEQUENCES = 64
 """Lock sequence buckets an open has (3.3.1.10)."""
 
@@ -24,6 +28,8 @@ async def lock(work: Work, request: LockRequest) -> LockResponse:
     assert opened is not None
     if not request.locks:
         raise Status(NT.INVALID_PARAMETER, "no locks")
+    if len(request.locks) > MOST_AT_ONCE:
+        raise Status(NT.INVALID_PARAMETER, f"{len(request.locks)} locks at once")
     if _replayed(work, opened, request):
         return LockResponse()
     unlocking = request.locks[0].flags == LockFlags.UNLOCK
@@ -70,6 +76,8 @@ async def _lock(work: Work, locks: Locks, opened: Open, elements: list[LockEleme
     if patient and len(elements) > 1:
         raise Status(NT.INVALID_PARAMETER, "several locks, and one that waits")
     ranges = [_range(opened, element) for element in elements]
+    if len(locks.held) + len(ranges) > MOST_HELD:
+        raise Status(NT.INSUFFICIENT_RESOURCES, f"{len(locks.held)} ranges are locked already")
     work.connection.server.opens.breaks.take_reads(opened)
     for number, wanted in enumerate(ranges):
         if locks.take([wanted]):
