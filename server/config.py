@@ -81,6 +81,8 @@ class Share:
     force_group: str = option(options.GROUP, "")
     inherit_owner: bool = option(options.BOOLEAN, False)
     hide_dot_files: bool = option(options.BOOLEAN, True)
+    hide_unreadable: bool = option(options.BOOLEAN, False)
+    """Listings leave out what the user may not read (access-based enumeration)."""
     veto_files: tuple[str, ...] = option(options.PATTERNS, ())
     """Patterns with * and ? of names that are neither shown nor opened."""
     store_dos_attributes: bool = option(options.BOOLEAN, True)

@@ -36,7 +36,7 @@ _SETTINGS: dict[type[Running], dict[str, str]] = {
     },
 }  # fmt: skip
 
-_SHARES: dict[str, dict[str, str]] = {"noperm": {}}
+_SHARES: dict[str, dict[str, str]] = {"noperm": {}, "hideunread": {"hide unreadable": "true"}}
 """What some tests want beside the usual two."""
 
 

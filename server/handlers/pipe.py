@@ -5,6 +5,7 @@ from smbdirect.wire import Buffer
 from ..messages.create import CreateRequest, CreateResponse
 from ..messages.fscc_file import FileAttribute
 from ..messages.read_write import ReadResponse, WriteResponse
+from ..messages.tree import ShareFlags
 from ..open import Mode, Open, Shared
 from ..rpc import context as rpc_context
 from ..rpc import pipe as rpc
@@ -58,6 +59,7 @@ def _listed(share: Share) -> rpc_context.Share:
         path=f"C:\\{share.name}",
         max_users=config.max_connections or rpc_context.UNLIMITED,
         users=share.connections,
+        flags=ShareFlags.ACCESS_BASED_DIRECTORY_ENUM if config.hide_unreadable else 0,
     )
 
 

@@ -55,6 +55,8 @@ def _share_name(path: str) -> str:
 
 def _flags(share: Share, session: Session, encrypt: bool) -> int:
     flags = ShareFlags.NO_CACHING if share.pipes else ShareFlags.MANUAL_CACHING
+    if share.config is not None and share.config.hide_unreadable:
+        flags |= ShareFlags.ACCESS_BASED_DIRECTORY_ENUM
     if encrypt and session.dialect >= Dialect.SMB300:
         flags |= ShareFlags.ENCRYPT_DATA
     return flags

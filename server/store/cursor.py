@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from . import inode, names, shortnames
+from server.security import access
+
+from . import acls, inode, names, shortnames
 from .base import Cursor, Entry, Identity, Stat
 from .inode import Inode
 from .threads import IdentityThreads
@@ -27,6 +29,11 @@ class Selection(NamedTuple):
     changed: Callable[[os.stat_result], int]
     """Says when a file was last changed."""
     vetoed: Callable[[str], bool] | None = None
+    only_readable: bool = False
+    """Leave out what the identity may not read."""
+
+
+_READABLE = access.READ_CONTROL | access.FILE_READ_DATA | access.FILE_READ_ATTRIBUTES | access.FILE_READ_EA
 
 
 class PosixCursor(Cursor):
@@ -37,6 +44,7 @@ class PosixCursor(Cursor):
         self._who = who
         self._matches = shortnames.compile_pattern(wanted.pattern)
         self._vetoed = wanted.vetoed
+        self._only_readable = wanted.only_readable and not who.privileged
         self._stats = wanted.stats
         self._hide_dots = wanted.hide_dots
         self._changed = wanted.changed
@@ -91,9 +99,12 @@ class PosixCursor(Cursor):
             name = names.shown(entry.name)
             if name is None or not self._matches(name) or (self._vetoed is not None and self._vetoed(name)):
                 continue
-            stat = self._stat(entry, name)
-            if stat is not None or not self._stats:
-                found.append(Entry(name, stat))
+            if not self._stats and not self._only_readable:
+                found.append(Entry(name, None))
+                continue
+            seen = self._look(entry)
+            if seen is not None and (not self._only_readable or self._may_read(seen)):
+                found.append(Entry(name, self._stat(seen, name) if self._stats else None))
         return found
 
     def _dots(self) -> list[Entry]:
@@ -101,15 +112,19 @@ class PosixCursor(Cursor):
         own = Inode.of(self._directory).stat(self._directory) if self._stats else None
         return [Entry(name, own) for name in (".", "..") if self._matches(name)]
 
-    def _stat(self, entry: "os.DirEntry[str]", name: str) -> Stat | None:
-        """None where it is not wanted, or the name is gone by now."""
-        if not self._stats:
-            return None
+    def _look(self, entry: "os.DirEntry[str]") -> Inode | None:
+        """None where the name is gone by now."""
         try:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return None
-        seen = Inode(status, f"{inode.proc(self._readable)}/{entry.name}", False)
+        return Inode(status, f"{inode.proc(self._readable)}/{entry.name}", False)
+
+    def _may_read(self, seen: Inode) -> bool:
+        descriptor = acls.of(seen.status, seen.path, seen.xattrs)
+        return not _READABLE & ~access.maximum(descriptor, self._who)
+
+    def _stat(self, seen: Inode, name: str) -> Stat:
         stat = seen.stat(hidden=self._hide_dots and name[0] == ".")
-        stat.changed = self._changed(status)
+        stat.changed = self._changed(seen.status)
         return stat

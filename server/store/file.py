@@ -202,7 +202,10 @@ class PosixFile(Metadata):
         store = self._store
         if self._closing:
             raise Status(NT.FILE_CLOSED, "closed")
-        wanted = Selection(pattern, stats, store.options.hide_dot_files, store.changes.of, store.vetoed)
+        options = store.options
+        wanted = Selection(
+            pattern, stats, options.hide_dot_files, store.changes.of, store.vetoed, options.hide_unreadable
+        )
         return PosixCursor(store.threads, self.who, self._descriptor, wanted)
 
     def abandon(self) -> None:

@@ -20,6 +20,8 @@ class Options:
     """A new file belongs to its directory's owner (as root only)."""
     hide_dot_files: bool = True
     """Names that begin with a dot have the HIDDEN attribute."""
+    hide_unreadable: bool = False
+    """Listings leave out what whoever lists may not read."""
     veto_files: tuple[str, ...] = ()
     """Patterns with * and ? of names that are neither shown nor found."""
     store_dos_attributes: bool = True

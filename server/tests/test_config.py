@@ -80,6 +80,7 @@ SHARE = [
     ("force_group = 'root'", "force_group", "root"),
     ("inherit_owner = 'on'", "inherit_owner", True),
     ("hide_dot_files = false", "hide_dot_files", False),
+    ("'hide unreadable' = 'yes'", "hide_unreadable", True),
     ("'veto files' = '/.DS_Store/*.tmp/'", "veto_files", (".DS_Store", "*.tmp")),
     ("veto_files = ['a b']", "veto_files", ("a b",)),
     ("store_dos_attributes = false", "store_dos_attributes", False),
