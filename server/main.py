@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -59,6 +60,7 @@ async def _serve(config: Config, users: Users, arguments: Sequence[str]) -> int:
     await shares.load(config)
     interfaces = Interfaces()
     server = Server(config, shares, _acceptor(config, users), arena, interfaces)
+    server.opens.most = min(server.opens.most, _descriptors() // 2)
     listeners = _listen(config, arena, messages)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
@@ -76,6 +78,13 @@ async def _serve(config: Config, users: Users, arguments: Sequence[str]) -> int:
         await shares.close()
         threads.close()
     return 0
+
+
+def _descriptors() -> int:
+    """How many descriptors this process may have, the limit raised as far as it goes."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
 
 
 def _options(share: ShareConfig, threads: IdentityThreads) -> Options:

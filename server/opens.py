@@ -19,9 +19,10 @@ from .security.access import (
     FILE_WRITE_DATA,
 )
 from .status import NT, Status
-from .store.base import FileKey
+from .store.base import File, FileKey, Kind
 
 if TYPE_CHECKING:
+    from .session import Session
     from .work import Work
 
 READS = FILE_READ_DATA | FILE_EXECUTE
@@ -42,6 +43,10 @@ def _needs(access: int) -> int:
     )
 
 
+MOST_OF_SESSION = 16384
+"""Files that one session may have open (Samba's figure for a client); at most half of what all may have."""
+
+
 class Opens:
     def __init__(self, most: int = 65536) -> None:
         self.most = most
@@ -55,10 +60,12 @@ class Opens:
         """Names that were removed or replaced since the start."""
         self._next = 1
 
-    def new_ids(self) -> tuple[int, int]:
+    def new_ids(self, session: "Session") -> tuple[int, int]:
         """A persistent and a volatile id, neither ever 0 (Windows takes {0, 0} for no handle) nor reused."""
         if len(self.by_volatile) >= self.most:
             raise Status(NT.INSUFFICIENT_RESOURCES, f"{self.most} files are open")
+        if len(session.opens) >= min(self.most // 2, MOST_OF_SESSION):
+            raise Status(NT.INSUFFICIENT_RESOURCES, f"{len(session.opens)} files are open in one session")
         self._next += 1
         return self._next, self._next
 
@@ -193,7 +200,7 @@ class Opens:
         shared = opened.shared
         if shared.locks is not None:
             shared.locks.drop(opened)
-        if opened.mode.delete_on_close:
+        if opened.mode.delete_on_close and await _may_go(opened.file):
             self.will_delete(opened)
         shared.opens.remove(opened)
         if opened.modified:
@@ -231,5 +238,13 @@ class Opens:
                 self.removals += 1
                 self.changes.removed(opened, removing)
                 news.append((place, (opened.parent_key, shared.deleter)))
+        except Status as status:
+            if status.code != NT.DIRECTORY_NOT_EMPTY:  # something has come into it since: it stays, and is closed
+                raise
         finally:
             self.drop(shared)
+
+
+async def _may_go(file: File) -> bool:
+    """Whether a file to be deleted at its close is deleted: a directory with entries stays (MS-FSA 2.1.5.5)."""
+    return file.kind is not Kind.DIRECTORY or bool(file.stream) or await file.is_empty()

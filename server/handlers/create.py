@@ -128,7 +128,7 @@ def _make_open(work: Work, asked: Asked, found: Found, access: int, opens: Opens
     request = asked.request
     if work.session.trees.get(work.tree.id) is not work.tree:
         raise Status(NT.NETWORK_NAME_DELETED, "the tree has gone while its file was being opened")
-    persistent, volatile = opens.new_ids()
+    persistent, volatile = opens.new_ids(work.session)
     opened = Open(
         volatile, persistent, work.session, work.tree,
         Mode(

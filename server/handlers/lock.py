@@ -16,7 +16,7 @@ KINDS = (
     LockFlags.EXCLUSIVE | LockFlags.FAIL_IMMEDIATELY,
 )
 MOST_AT_ONCE = 64
-"""Elements of one request (ksmbd's figure)."""
+"""Elements of one request."""
 MOST_HELD = 4096
 """Ranges held of one stream: each READ and WRITE looks at them all, and so does each lock."""
 SEQUENCES = 64

@@ -23,7 +23,7 @@ def open_pipe(work: Work, request: CreateRequest) -> CreateResponse:
     assert work.session is not None and work.tree is not None
     opens = work.connection.server.opens
     pipe = rpc.open_pipe(request.name, _context(work))
-    persistent, volatile = opens.new_ids()
+    persistent, volatile = opens.new_ids(work.session)
     shared = Shared(FileKey(0, volatile))
     mode = Mode(map_generic(request.desired_access), request.share_access, request.options)
     opened = Open(volatile, persistent, work.session, work.tree, mode, shared, pipe=pipe)

@@ -96,7 +96,7 @@ def add_tree(session: Session, name: str) -> Tree:
 
 
 def add_open(server: Server, tree: Tree, file: Place, access: int = FILE_READ_DATA, share: int = 7) -> Open:
-    persistent, volatile = server.opens.new_ids()
+    persistent, volatile = server.opens.new_ids(tree.session)
     shared = server.opens.shared_for(FileKey(1, volatile))
     opened = Open(volatile, persistent, tree.session, tree, Mode(access, share, 0), shared, cast(File, file))
     server.opens.add(opened)

@@ -77,3 +77,18 @@ def test_many_requests_of_one_client_let_another_in() -> None:
         await reads
 
     on_a_tree(test)
+
+
+def test_one_session_has_only_half_of_all_opens_and_another_the_rest() -> None:
+    async def test(here: Whole, tree: Tree) -> None:
+        here.server.opens.most = 20
+        other = await here.tree()
+        for mine, count in ((tree, 10), (other, 10)):
+            for _ in range(count):
+                await mine.create("file", disposition=Disposition.OPEN_IF)
+            with refused(NT.INSUFFICIENT_RESOURCES):
+                await mine.create("file")
+        with refused(NT.INSUFFICIENT_RESOURCES):
+            await (await (await here.session()).connect(r"\\server\IPC$")).create("srvsvc")
+
+    on_a_tree(test)

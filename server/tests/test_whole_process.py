@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -151,6 +152,12 @@ def _add_user(server: Ours, name: str) -> None:
 async def _still_works(tree: Tree) -> None:
     """A share that has gone from the configuration serves whoever is connected."""
     await tree.create("still", disposition=Disposition.CREATE)
+
+
+def test_the_server_may_have_as_many_descriptors_as_the_system_lets_it(server: Ours) -> None:
+    assert server.process is not None
+    soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard
 
 
 def test_a_broken_configuration_on_sighup_changes_nothing(server: Ours) -> None:
