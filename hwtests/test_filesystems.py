@@ -131,8 +131,23 @@ def test_clone_takes_no_room(mounted: Path) -> None:
     on(mounted, test)
 
 
-@pytest.mark.parametrize("kind", ["xfs", "btrfs", "ext4", "tmpfs"])
-def test_clone_of_what_no_block_holds_is_a_copy(mounted: Path) -> None:
+@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+def test_clone_of_less_than_a_block_is_refused(mounted: Path) -> None:
+    async def test(store: PosixStore) -> None:
+        before = os.urandom(200_000)
+        source, target = await made(store, "a", data=bytes(100_000)), await made(store, "b", data=before)
+        for source_offset, offset, length in ((100, 0, 4096), (0, 50, 4096), (0, 0, 70_000)):
+            with refused(NT.INVALID_PARAMETER):
+                await target.clone_from(source, source_offset, offset, length)
+        assert await content(target) == before
+        for each in (source, target):
+            await each.close()
+
+    on(mounted, test)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "tmpfs"])
+def test_clone_where_blocks_cannot_be_shared_is_a_copy(mounted: Path) -> None:
     async def test(store: PosixStore) -> None:
         payload = os.urandom(100_000)
         source, target = await made(store, "a", data=payload), await made(store, "b", data=bytes(200_000))

@@ -1,5 +1,6 @@
 """Copies that the client asks the server to make (MS-SMB2 3.3.5.15.6, MS-FSCC 2.3.7): no byte crosses the wire."""
 
+from ..messages.fscc_file import FileAttribute
 from ..messages.fsctl import (
     CopyChunk,
     CopyChunkRequest,
@@ -40,7 +41,7 @@ async def _copy_chunk(work: Work, request: IoctlRequest) -> bytes:
     if request.max_output < CopyChunkResponse.SIZE:
         raise Status(NT.INVALID_PARAMETER, "no room for the counts")
     wanted = CopyChunkRequest.parse(request.input)
-    source = _source(work, wanted.source_key[:16])
+    source = _source(work, wanted.source_key[:16], NT.OBJECT_NAME_NOT_FOUND)
     chunks = wanted.chunks
     if _too_much(chunks):
         work.status = NT.INVALID_PARAMETER
@@ -69,12 +70,12 @@ def _too_much(chunks: list[CopyChunk]) -> bool:
     )
 
 
-def _source(work: Work, file_id: bytes) -> Open:
-    """The open a resume key or a DUPLICATE_EXTENTS names; of the same session."""
+def _source(work: Work, file_id: bytes, absent: int) -> Open:
+    """The open a resume key or a DUPLICATE_EXTENTS names; of the same session. Raises `absent` where there is none."""
     assert work.session is not None
     source = work.session.opens.get(int.from_bytes(file_id[8:16], "little"))
     if source is None or source.file_id != file_id:
-        raise Status(NT.OBJECT_NAME_NOT_FOUND, "no such resume key")
+        raise Status(absent, "no such open")
     if source.file.kind is not Kind.FILE:
         raise Status(NT.INVALID_PARAMETER if source.pipe else NT.INVALID_DEVICE_REQUEST, "the source is no data file")
     return source
@@ -142,19 +143,34 @@ async def _clone(work: Work, source_id: bytes, source_offset: int, offset: int, 
     assert target is not None
     if min(source_offset, offset, length) < 0:
         raise Status(NT.INVALID_PARAMETER, "a negative offset or length")
-    source = _source(work, source_id)
+    source = _source(work, source_id, NT.INVALID_HANDLE)
     _check_target(target, False)
     if not source.mode.access & READABLE:
         raise Status(NT.ACCESS_DENIED, "the source was opened without read access")
-    if _barred(source, target, CopyChunk(source_offset, offset, length)):
-        raise Status(NT.FILE_LOCK_CONFLICT)
-    if source_offset + length > (await source.file.stat()).size:
-        raise Status(NT.NOT_SUPPORTED, "beyond the source's end")
+    end = await _check_clone(source, target, source_offset, offset, length)
+
+    async def clone() -> None:
+        await target.file.clone_from(source.file, source_offset, offset, length)
+        if offset + length > end:  # as on Windows, a clone does not move the target's end
+            await target.file.set_size(end)
+
     if length:
         try:
-            await data_change(target, lambda: target.file.clone_from(source.file, source_offset, offset, length))
+            await data_change(target, clone)
         finally:
             _changed(work, target)
+
+
+async def _check_clone(source: Open, target: Open, source_offset: int, offset: int, length: int) -> int:
+    """What MS-FSCC 2.3.8 refuses; the target's end. Byte-range locks do not count, as on Windows."""
+    giving, taking = await source.file.stat(), await target.file.stat()
+    if source_offset + length > giving.size:
+        raise Status(NT.NOT_SUPPORTED, "beyond the source's end")
+    if giving.attributes & ~taking.attributes & FileAttribute.SPARSE_FILE:
+        raise Status(NT.NOT_SUPPORTED, "a sparse source of a target that is not")
+    if source.shared is target.shared and abs(source_offset - offset) < length:
+        raise Status(NT.NOT_SUPPORTED, "the ranges overlap")
+    return taking.size
 
 
 TABLE = {

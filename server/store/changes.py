@@ -14,7 +14,7 @@ from ..filetime import from_ns
 
 
 class ChangeTimes:
-    """Of one store's files, by (device, inode)."""
+    """By (device, inode)."""
 
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit

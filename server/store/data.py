@@ -143,12 +143,13 @@ def _copy_by_hand(source: int, target: int, source_offset: int, offset: int, len
 
 
 def clone(source: int, target: int, source_offset: int, offset: int, length: int) -> None:
-    """Share the blocks, else copy them."""
+    """Share the blocks; copy them where the file system has no such thing. One that has refuses ranges that are no
+    whole blocks (nor reach the source's end) with EINVAL."""
     if length == 0:
         return
     try:
         syscalls.clone_range(target, source, source_offset, length, offset)
     except OSError as error:
-        if error.errno not in _NO_SUCH_CALL:
+        if error.errno not in _NO_SUCH_CALL or error.errno == errno.EINVAL:
             raise
         copy(source, target, source_offset, offset, length)

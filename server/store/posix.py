@@ -2,13 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..status import Status
-from . import inode, naming
+from . import inode, naming, watching
 from .base import Found, Identity, Path, Shape, Stat, Store, Wanted
 from .changes import ChangeTimes
 from .file import PosixFile
+from .following import Follower, Heard
 from .inode import Inode
 from .namecache import NameCache
 from .opening import Opened, find_or_make
@@ -20,6 +21,9 @@ from .streams import Streams, allocation
 from .threads import as_service
 from .volume import Volumes
 
+_PROMISES, _CHANGES = Promises(), ChangeTimes()
+"""Of all shares, which may have the same files."""
+
 
 class PosixStore(Store):
     """The tree under `root`, which is opened once: it may be moved while it is served."""
@@ -28,8 +32,8 @@ class PosixStore(Store):
         self.options = options
         self.threads = options.threads
         self.volumes = Volumes()
-        self.promises = Promises()
-        self.changes = ChangeTimes()
+        self.promises = _PROMISES
+        self.changes = _CHANGES
         self.vetoed = options.vetoed()
         self.resolver = Resolver(root, NameCache(options.names_remembered), vetoed=self.vetoed)
         self.streams = Streams(self.resolver.root, not options.like_ksmbd)
@@ -37,6 +41,9 @@ class PosixStore(Store):
     @property
     def location(self) -> Path:
         return naming.location(self.resolver)
+
+    def watch(self, heard: Heard, lost: Callable[[], None]) -> Follower | None:
+        return watching.watch(self.resolver, self.threads, self.vetoed, heard, lost)
 
     async def open(self, who: Identity, wanted: Wanted) -> Found:
         return await self.threads.run(who, self._open, who, wanted, undo=_abandon)

@@ -19,7 +19,7 @@ class _Held:
 
 
 class Promises:
-    """Of one store, by (device, inode)."""
+    """By (device, inode)."""
 
     def __init__(self) -> None:
         self._held: dict[Key, _Held] = {}

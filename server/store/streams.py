@@ -35,6 +35,8 @@ ELSEWHERE = "user.smbdirect.stream."
 HIDDEN = ".smbdirect:streams"
 _LONGEST_NAME = 255 - max(len(PREFIX + SUFFIX), len(ELSEWHERE))
 _MOST_IN_XATTR = 65536 - 1
+_LOCKS = tuple(threading.RLock() for _ in range(64))
+"""By inode, and of all shares, which may have the same files."""
 _POINTER = 64
 """Bytes by which a stream's xattr must be worth moving: the one that names its file takes half of it."""
 _UNIT = 8
@@ -56,7 +58,6 @@ class Streams:
         self._end = b"\0" if end_in_nul else b""
         self._hidden = -1
         self._lock = threading.Lock()
-        self._locks = tuple(threading.RLock() for _ in range(64))
 
     def close(self) -> None:
         if self._hidden >= 0:
@@ -64,7 +65,7 @@ class Streams:
 
     def lock(self, descriptor: int) -> "contextlib.AbstractContextManager[bool]":
         """Held over each look at a stream and what is done with it."""
-        return self._locks[os.fstat(descriptor).st_ino % len(self._locks)]
+        return _LOCKS[os.fstat(descriptor).st_ino % len(_LOCKS)]
 
     def find(self, descriptor: int, name: str) -> Kept | None:
         """The stream of that name, matched without case."""

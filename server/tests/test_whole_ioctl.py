@@ -9,7 +9,7 @@ from benchmarks.client import Tree
 from benchmarks.client.tree import READ_ATTRIBUTES
 from server.messages.create import Disposition
 from server.messages.file import LockFlags
-from server.messages.fsctl import CopyChunk, CopyChunkRequest, CopyChunkResponse, Range, ResumeKey
+from server.messages.fsctl import CopyChunk, CopyChunkRequest, CopyChunkResponse, DuplicateExtents, Range, ResumeKey
 from server.messages.ioctl import Fsctl, IoctlRequest, IoctlResponse
 from server.security.access import FILE_EXECUTE, FILE_WRITE_DATA
 from server.status import NT, Status
@@ -102,5 +102,42 @@ def test_a_source_that_may_be_executed_may_be_copied() -> None:
             call = await tree.post(IoctlRequest(Fsctl.SRV_COPYCHUNK, target.id, wanted, max_output=12))
             assert (await call.answer()).keep().status == code
         assert await target.read(0, 9) == b"12345678"
+
+    with_tree(use)
+
+
+def test_a_clone_leaves_the_targets_end_and_heeds_no_locks() -> None:
+    async def use(tree: Tree) -> None:
+        source = await tree.create("source", disposition=Disposition.CREATE)
+        await source.write(0, pattern(8192))
+        target = await tree.create("target", disposition=Disposition.CREATE)
+        await target.write(0, bytes(6000))
+        for file in (source, target):
+            await file.lock(0, 8192, LockFlags.EXCLUSIVE | LockFlags.FAIL_IMMEDIATELY)
+        for offset in (0, 4096):
+            wanted = DuplicateExtents(source.id, 4096, offset, 4096)
+            await target.ioctl(Fsctl.DUPLICATE_EXTENTS_TO_FILE, wanted.pack())
+        half = pattern(8192)[4096:]
+        assert await target.read(0, 8192) == half + half[: 6000 - 4096]
+
+    with_tree(use)
+
+
+def test_a_clone_is_refused_that_windows_refuses() -> None:
+    async def use(tree: Tree) -> None:
+        source = await tree.create("source", disposition=Disposition.CREATE)
+        await source.write(0, pattern(8192))
+        await source.ioctl(Fsctl.SET_SPARSE)
+        target = await tree.create("target", disposition=Disposition.CREATE)
+        for file, wanted, code in (
+            (target, DuplicateExtents(source.id, 0, 0, 4096), NT.NOT_SUPPORTED),
+            (source, DuplicateExtents(source.id, 0, 4096, 4097), NT.NOT_SUPPORTED),
+            (source, DuplicateExtents(source.id, 0, 2048, 4096), NT.NOT_SUPPORTED),
+            (source, DuplicateExtents(bytes(16), 0, 4096, 4096), NT.INVALID_HANDLE),
+            (source, DuplicateExtents(source.id, 0, 4096, 4096), NT.SUCCESS),
+        ):
+            call = await tree.post(IoctlRequest(Fsctl.DUPLICATE_EXTENTS_TO_FILE, file.id, wanted.pack()))
+            assert (await call.answer()).keep().status == code
+        assert await source.read(0, 8192) == pattern(4096) * 2
 
     with_tree(use)
