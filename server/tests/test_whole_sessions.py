@@ -54,16 +54,6 @@ def test_files_stay_open_over_a_login_repeated(settings: Settings) -> None:
     on_a_server(test, **SERVED)
 
 
-def test_a_wrong_password_on_renewal_leaves_the_session_as_it_was() -> None:
-    async def test(here: Whole) -> None:
-        session = await here.session()
-        with refused(NT.LOGON_FAILURE):
-            await session.reauthenticate(login(password="wrong"))
-        await session.connect(SHARE)
-
-    on_a_server(test, **SERVED)
-
-
 def test_a_previous_session_ends_when_its_user_comes_back() -> None:
     async def test(here: Whole) -> None:
         old = await here.session()
