@@ -73,10 +73,15 @@ class Opens:
         """What the opens of `key` share; made where it is the first."""
         found = self.shared.get(key)
         if found is None:
-            found = self.shared[key] = Shared(key)
-            if key.stream:
-                self._streams.setdefault(key._replace(stream=""), set()).add(key)
+            found = Shared(key)
+            self._remember(found)
         return found
+
+    def _remember(self, shared: Shared) -> None:
+        key = shared.key
+        self.shared[key] = shared
+        if key.stream:
+            self._streams.setdefault(key._replace(stream=""), set()).add(key)
 
     def check(self, key: FileKey, access: int, share: int) -> None:
         """Refuse an open that meets a pending deletion or does not go with those that are there (MS-FSA 2.1.5.1.2)."""
@@ -170,6 +175,16 @@ class Opens:
         shared.delete_pending = False
         self._forget(shared)
         self.removals += 1
+
+    def stream_renamed(self, opened: Open) -> None:
+        """The stream of `opened` has another name by now: so it has for its other opens, and for those to come."""
+        shared, file = opened.shared, opened.file
+        for other in shared.opens:
+            other.file.stream, other.file.key = file.stream, file.key
+        if file.key not in self.shared and self.shared.get(shared.key) is shared:
+            self._forget(shared)
+            shared.key = file.key
+            self._remember(shared)
 
     def below(self, directory: Open) -> list[Open]:
         """What is open below `directory` through its share. Asks the system once for the path of each file of it."""

@@ -9,7 +9,7 @@ from ..opens import SHARED_RIGHTS, Opens
 from ..security.access import FILE_ADD_FILE
 from ..status import NT, Status
 from ..store.base import FileKey, Kind, Path
-from ..store.names import check_stream, split
+from ..store.names import check_stream, fold, split
 from ..work import Work
 
 ADDING = ShareAccess.READ | ShareAccess.WRITE
@@ -127,9 +127,14 @@ async def _rename_stream(work: Work, opened: Open, wanted: Rename) -> None:
     name, _, kind = wanted.name[1:].partition(":")
     if kind and kind.upper() != "$DATA":
         raise Status(NT.INVALID_PARAMETER, f"stream type {kind!r}")
-    old = opened.file.stream
-    await opened.file.rename_stream(check_stream(name) if name else "", wanted.replace)
-    work.connection.server.opens.changes.stream_renamed(opened, old)
+    old, opens = opened.file.stream, work.connection.server.opens
+    target = check_stream(name) if name else ""
+    there = opens.shared.get(opened.shared.key._replace(stream=fold(target)))
+    if there is not None and there is not opened.shared and there.opens:
+        raise Status(NT.INVALID_PARAMETER, "the stream that has the name is open")  # MS-FSA 2.1.5.15.11.1
+    await opened.file.rename_stream(target, wanted.replace)
+    opens.stream_renamed(opened)
+    opens.changes.stream_renamed(opened, old)
 
 
 async def link(work: Work, opened: Open, data: bytes) -> None:

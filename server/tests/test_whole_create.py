@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path as Directory
 
 import pytest
 
@@ -11,11 +12,12 @@ from benchmarks.client import Tree
 from benchmarks.client.tree import READ_ATTRIBUTES, SHARE_ALL
 from server.messages.create import CreateContext, CreateOptions, Disposition, ShareAccess
 from server.messages.fscc_file import FileAttribute, FileClass
-from server.messages.fscc_set import Rename
+from server.messages.fscc_set import Rename, RenameFlags
 from server.security.access import DELETE, FILE_READ_DATA, FILE_WRITE_DATA
 from server.status import NT, Status
 from server.store.base import File, Path
 from server.tests.served import served
+from server.tests.stores import MAKERS
 
 CREATE, OPEN, OPEN_IF = Disposition.CREATE, Disposition.OPEN, Disposition.OPEN_IF
 
@@ -183,5 +185,30 @@ def test_a_directory_with_something_open_below_stays_and_each_file_is_asked_for_
             return path()
 
         file.path = counted  # type: ignore[method-assign]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", ["memory", "posix"])
+def test_a_renamed_stream_goes_on_for_all_who_have_it_open(kind: str, tmp_path: Directory) -> None:
+    async def use(tree: Tree) -> None:
+        stream = await tree.create("x:one", disposition=CREATE)
+        await stream.write(0, b"here")
+        other = await tree.create("x:one", FILE_READ_DATA)
+        target = await tree.create("x:two", disposition=CREATE)
+        with refused(NT.INVALID_PARAMETER):
+            await stream.set(FileClass.RENAME, Rename(":two", RenameFlags.REPLACE_IF_EXISTS).pack())
+        await target.close()
+        await stream.set(FileClass.RENAME, Rename(":two", RenameFlags.REPLACE_IF_EXISTS).pack())
+        for file in (stream, other, await tree.create("x:TWO", FILE_READ_DATA)):
+            assert await file.read(0, 4) == b"here"
+        with refused(NT.SHARING_VIOLATION):
+            await tree.create("x:two", FILE_READ_DATA, share=0)
+        with refused(NT.OBJECT_NAME_NOT_FOUND):
+            await tree.create("x:one")
+
+    async def run() -> None:
+        async with served(make_store=lambda share: MAKERS[kind](tmp_path)) as here:
+            await use(await here.tree())
 
     asyncio.run(run())
