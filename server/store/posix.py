@@ -2,14 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ..status import Status
-from . import inode, naming, watching
+from . import inode, naming
 from .base import Found, Identity, Path, Shape, Stat, Store, Wanted
 from .changes import ChangeTimes
 from .file import PosixFile
-from .following import Follower, Heard
 from .inode import Inode
 from .namecache import NameCache
 from .opening import Opened, find_or_make
@@ -41,9 +40,6 @@ class PosixStore(Store):
     @property
     def location(self) -> Path:
         return naming.location(self.resolver)
-
-    def watch(self, heard: Heard, lost: Callable[[], None]) -> Follower | None:
-        return watching.watch(self.resolver, self.threads, self.vetoed, heard, lost)
 
     async def open(self, who: Identity, wanted: Wanted) -> Found:
         return await self.threads.run(who, self._open, who, wanted, undo=_abandon)
