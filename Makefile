@@ -31,7 +31,7 @@ hwtest:
 bench:
 	@python3 scripts/packages.py bench $(BACKPORTS)
 	@python3 scripts/environment.py test
-	$(PYTHON) -m benchmarks.samba
+	$(PYTHON) -m benchmarks.samba $(BENCH)
 
 lint:
 	@python3 scripts/environment.py test dev
