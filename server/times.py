@@ -6,10 +6,12 @@ through such an open its times are put back. ARCHIVE comes back with the first c
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from .messages.fscc_file import Basic, FileAttribute
 from .open import Open
+from .status import Status
 from .store.base import Kind, Stat
 
 T = TypeVar("T")
@@ -31,7 +33,8 @@ async def data_change(opened: Open, change: Callable[[], Awaitable[T]]) -> T:
             opened.shared.archived = True
             if not before.attributes & FileAttribute.ARCHIVE:
                 attributes = before.attributes & ~FileAttribute.NORMAL | FileAttribute.ARCHIVE
-                await opened.file.set_basic(attributes=attributes)
+                with suppress(Status, OSError):
+                    await opened.file.set_basic(attributes=attributes)
 
 
 async def other_change(opened: Open, change: Callable[[], Awaitable[T]]) -> T:
@@ -46,11 +49,13 @@ async def other_change(opened: Open, change: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _put_back(opened: Open, before: Stat) -> None:
+    """As far as the system lets it: the change itself has been made."""
     if opened.held_times:
-        await opened.file.set_basic(
-            modified=before.modified if opened.held_times & MODIFIED else None,
-            changed=before.changed if opened.held_times & CHANGED else None,
-        )
+        with suppress(Status, OSError):
+            await opened.file.set_basic(
+                modified=before.modified if opened.held_times & MODIFIED else None,
+                changed=before.changed if opened.held_times & CHANGED else None,
+            )
 
 
 async def set_basic(opened: Open, wanted: Basic, attributes: int | None) -> None:

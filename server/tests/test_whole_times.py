@@ -12,6 +12,7 @@ from server.messages.create import Disposition
 from server.messages.fscc_ea import pack_eas
 from server.messages.fscc_file import Basic, FileAttribute, FileClass
 from server.messages.fscc_set import EndOfFile
+from server.status import NT, Status
 from server.store.base import Ea, Stat
 from server.store.memory import MemoryStore
 from server.tests.served import served
@@ -111,5 +112,22 @@ def test_a_write_to_a_file_that_has_archive_asks_for_nothing_else() -> None:
             opened.file.stat = stat  # type: ignore[method-assign]
             await file.write(0, b"x")
             assert not asked
+
+    asyncio.run(run())
+
+
+def test_a_write_is_not_refused_because_of_attributes_that_cannot_be_kept() -> None:
+    async def run() -> None:
+        async with served() as here:
+            tree = await here.tree()
+            file = await tree.create("x", disposition=Disposition.CREATE)
+            await set_basic(file, modified=-1, attributes=FileAttribute.HIDDEN)
+            [opened] = here.server.opens.by_volatile.values()
+
+            async def refuse(*times: int | None, **more: int | None) -> None:
+                raise Status(NT.ACCESS_DENIED)
+
+            opened.file.set_basic = refuse  # type: ignore[method-assign]
+            assert await file.write(0, b"x") == 1
 
     asyncio.run(run())
