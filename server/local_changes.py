@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from .messages.directory import CompletionFilter as Filter
 from .messages.directory import NotifyAction as Action
 from .notify import Event, Watch, Watches
-from .store.base import Followed, Follower, LocalChange, LocalKind, Path
+from .store.base import Path
+from .store.following import Followed, Follower, LocalChange, LocalKind
 
 if TYPE_CHECKING:
     from .open import Open
@@ -45,11 +46,16 @@ class LocalChanges:
             return
         self._followed[watch] = share, None
         self._watched[share] += 1
-        followed = await follower.follow(opened.file.path(), watch.tree)
-        if watch in self._followed:
-            self._followed[watch] = share, followed
-        elif followed is not None:  # its handle was closed meanwhile
+        path = opened.file.path()
+        followed = await follower.follow(path, watch.tree)
+        if followed is None:
+            return
+        if watch not in self._followed:  # its handle was closed meanwhile
             followed.close()
+            return
+        self._followed[watch] = share, followed
+        above = len(watch.place) - len(path)
+        watch.on_move = lambda place: followed.move(place[above:])
 
     def leave(self, watch: Watch) -> None:
         share, followed = self._followed.pop(watch, (None, None))

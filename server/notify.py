@@ -11,7 +11,7 @@ are. The event loop's alone; nothing here waits.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from .messages.directory import Change, NotifyAction, pack_changes
@@ -70,7 +70,8 @@ class Watch:
     """One open directory's. `close` it with the handle."""
 
     __slots__ = (
-        "_all", "_at", "_kept", "_overflowed", "_used", "_waiting", "filter", "place", "room", "source", "tree",
+        "_all", "_at", "_kept", "_overflowed", "_used", "_waiting",
+        "filter", "on_move", "place", "room", "source", "tree",
     )  # fmt: skip
 
     def __init__(self, watches: "Watches", place: Path, filter_: int, tree: bool, room: int, source: object) -> None:
@@ -80,6 +81,8 @@ class Watch:
         self.tree = tree
         self.room = min(room, MOST_KEPT)
         self.source = source
+        self.on_move: Callable[[Path], None] | None = None
+        """Is told where the directory is, when that changes."""
         self._kept: list[_Record] = []
         self._used = 0
         """Bytes of what is kept, packed; the last record aligned too."""
@@ -149,6 +152,8 @@ class Watch:
             self._all._leave(self)
             self.place = place
             self._all._enter(self)
+            if self.on_move is not None:
+                self.on_move(place)
 
     def close(self) -> None:
         if self._at is not None:

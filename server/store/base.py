@@ -11,9 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from smbdirect.wire import Buffer
+
+if TYPE_CHECKING:
+    from .following import Follower, Heard
 
 Path = tuple[str, ...]
 """Names under the share's root, () being the root itself. Never "", ".", "..", nor a name with a separator."""
@@ -325,47 +328,6 @@ class Found:
     """The parent directory's descriptor (DELETE and READ_ATTRIBUTES may come from it), b"" for the root."""
 
 
-class LocalKind(Enum):
-    ADDED = "a name that came"
-    REMOVED = "a name that went"
-    RENAMED = "a name that was another"
-    WRITTEN = "data, and size"
-    SET = "attributes, times, owner, descriptor or extended attributes"
-
-
-class LocalChange(NamedTuple):
-    """What another process has done in a followed directory."""
-
-    kind: LocalKind
-    path: Path
-    directory: bool
-    old: Path = ()
-    """Where what was renamed had been."""
-
-
-Heard = Callable[[Sequence[LocalChange]], None]
-"""Is told, in the event loop, what others than this process have done, in order."""
-
-
-class Followed(ABC):
-    """A directory that is followed; `close` ends that, and never waits."""
-
-    @abstractmethod
-    def close(self) -> None: ...
-
-
-class Follower(ABC):
-    """Hears from the system what other processes do in directories of one store."""
-
-    @abstractmethod
-    async def follow(self, path: Path, tree: bool) -> Followed | None:
-        """Follow the directory `path`, with `tree` also those below it, as many as may be. None where it is gone."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Hear no more; whatever is followed still ends."""
-
-
 class Store(ABC):
     """One share's tree."""
 
@@ -374,7 +336,7 @@ class Store(ABC):
         """Where the tree is on this machine, in names from its root on: what stores that overlap have in common."""
         return (f"store {id(self)}",)
 
-    def watch(self, heard: Heard, lost: Callable[[], None]) -> Follower | None:
+    def watch(self, heard: "Heard", lost: Callable[[], None]) -> "Follower | None":
         """Hear what other processes change; `lost` is called when some of it could not be kept up with. None where
         nothing can be heard."""
         return None

@@ -2,13 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..status import Status
-from . import inode, naming
+from . import inode, naming, watching
 from .base import Found, Identity, Path, Shape, Stat, Store, Wanted
 from .changes import ChangeTimes
 from .file import PosixFile
+from .following import Follower, Heard
 from .inode import Inode
 from .namecache import NameCache
 from .opening import Opened, find_or_make
@@ -40,6 +41,9 @@ class PosixStore(Store):
     @property
     def location(self) -> Path:
         return naming.location(self.resolver)
+
+    def watch(self, heard: Heard, lost: Callable[[], None]) -> Follower | None:
+        return watching.watch(self.resolver, self.threads, self.vetoed, heard, lost)
 
     async def open(self, who: Identity, wanted: Wanted) -> Found:
         return await self.threads.run(who, self._open, who, wanted, undo=_abandon)
