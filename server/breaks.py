@@ -10,7 +10,7 @@ MS-SMB2 3.3.2.1, 3.3.4.6, 3.3.4.7, 3.3.6.1; MS-FSA 2.1.4.12.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from smbdirect.wire import Buffer
@@ -34,6 +34,9 @@ log = logging.getLogger("smbdirect.breaks")
 
 TIMEOUT = 35.0
 """Seconds a client has to acknowledge (Windows' figure)."""
+GRACE = 0.05
+"""Seconds that a change of data waits at most for those who are to forget what they have read: it needs no answer of
+theirs, but who has been answered may tell others to look, and they should not find what was there before."""
 UNSOLICITED = 0xFFFFFFFFFFFFFFFF
 """The message id of what answers no request."""
 ROUNDS = 64
@@ -123,16 +126,22 @@ class Breaks:
         holder.shared.holders.remove(holder)
 
     # -- what breaks ----------------------------------------------------------------------------------------
-    def data_changed(self, opened: "Open") -> None:
-        """`opened` has changed data: nobody else may keep what it has read; its directory hears of it at the close."""
-        opened.modified = True
-        self.take_reads(opened)
+    def data_changed(self, opened: "Open") -> list[Holder]:
+        """`opened` has changed data: nobody else may keep what it has read; its directory hears of it at the close.
 
-    def take_reads(self, opened: "Open") -> None:
-        """`opened` locks data, or has changed it: nobody else may keep what it has read."""
-        if opened.shared.holders:
-            for holder in breaks_for_change(opened.shared, opened):
-                self.begin(holder, 0)
+        Returns who has been told, for `settle`.
+        """
+        opened.modified = True
+        return self.take_reads(opened)
+
+    def take_reads(self, opened: "Open") -> list[Holder]:
+        """`opened` locks data, or has changed it: nobody else may keep what it has read. Returns who has been told."""
+        if not opened.shared.holders:
+            return []
+        told = breaks_for_change(opened.shared, opened)
+        for holder in told:
+            self.begin(holder, 0)
+        return told
 
     def data_cut(self, opened: "Open") -> None:
         """The CREATE of `opened` has cut the data: who has come to cache it in the meantime caches the old."""
@@ -176,6 +185,22 @@ class Breaks:
             if future in shared.waiting:
                 shared.waiting.remove(future)
 
+    async def settle(self, work: "Work", told: "Sequence[Holder]") -> None:
+        """Until all of `told` have answered, or `GRACE` is over; the client hears nothing of this wait."""
+        due = [holder for holder in told if holder.breaking]
+        if not due:
+            return
+        shared = due[0].shared
+        over: list[bool] = []
+        timer = self._later(GRACE, _end, over, shared)
+        try:
+            while not over and any(holder.breaking for holder in due):
+                await self.wait(work, shared, quietly=True)
+        except Status:  # called off; what was waited for is done all the same
+            pass
+        finally:
+            timer.cancel()
+
     def ask_handles(self, shared: "Shared", opened: "Open") -> bool:
         """Break the leases but that of `opened` that keep opens of `shared` for later; whether there are any."""
         held = [other for other in shared.holders if _keeps_open(other) and other is not opened.caching]
@@ -207,6 +232,11 @@ class Breaks:
                 log.debug("%s: no break over this channel: %s", connection.transport.peer, error)
         if notice.acknowledge and holder.breaking:
             self._give_up(holder)
+
+
+def _end(over: list[bool], shared: "Shared") -> None:
+    over.append(True)
+    shared.wake()
 
 
 def _keeps_open(holder: Holder) -> bool:

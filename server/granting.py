@@ -4,7 +4,6 @@ Plain functions over the opens and holders of one stream; nothing here waits or 
 attributes only (a stat open) disturbs nobody; what it is granted counts like any other open's.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,7 +76,7 @@ def breaks_for_open(
     return found, wait
 
 
-def breaks_for_change(shared: "Shared", changer: "Open") -> Iterable[Holder]:
+def breaks_for_change(shared: "Shared", changer: "Open") -> list[Holder]:
     """Who may not keep what it has read when `changer` changes or locks data (MS-FSA 2.1.5.4, 2.1.5.8).
 
     A lease is not broken by its own opens; a level II oplock is, even by the open it belongs to.

@@ -8,7 +8,7 @@ from ..messages.create_contexts import ContextName, LeaseFlags
 from ..messages.create_contexts import Lease as LeaseContext
 from ..messages.negotiate import Dialect
 from ..open import Open
-from ..oplock import WRITE, Oplock, level_of
+from ..oplock import READ, WRITE, Holder, Oplock, level_of
 from ..security.access import FILE_WRITE_DATA
 from ..status import NT, Status
 from ..store.base import FileKey, Found, Kind, Wanted
@@ -68,6 +68,7 @@ async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish)
     request, key = asked.request, found.file.key
     overwrites = cuts(request, found)
     needs = access | (FILE_WRITE_DATA if overwrites else 0)
+    told: list[Holder] | None = None
     while True:
         refusal: Status | None = None
         try:
@@ -88,6 +89,11 @@ async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish)
                 if found.made:
                     continue
                 return False
+            if overwrites and told is None and refusal is None:
+                told = [each.holder for each in found_breaks]
+                await opens.breaks.settle(work, told)
+                _still_connected(work)
+                continue
         if refusal is not None:
             raise refusal
         return True
@@ -106,6 +112,8 @@ def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wi
     directory = found.file.kind is Kind.DIRECTORY and not found.file.stream
     rights = grantable(wish, opened, directory, found.made or cuts(asked.request, found))
     if wish.lease is None:
+        if not work.last:  # it may be broken before the client hears of the open: only II needs no answer
+            rights &= READ
         if directory or not rights:  # only leases are for directories
             return OplockLevel.NONE, []
         opened.caching = Oplock(opened.shared, rights, opened=opened)

@@ -112,12 +112,15 @@ async def write(work: Work, request: WriteRequest) -> WriteResponse:
         block = await work.take(length)
         await remote.read(request.descriptors, block, length)
         data = block.view[:length]
+    breaks = work.connection.server.opens.breaks
     durable = opened.mode.write_through or bool(request.flags & WRITEFLAG_WRITE_THROUGH)
     try:
         count = await data_change(opened, lambda: opened.file.write([data], request.offset, durable))
     finally:  # what was written before it failed is there too
-        work.connection.server.opens.breaks.data_changed(opened)
+        told = breaks.data_changed(opened)
     work.connection.server.opens.changes.wrote(opened)
+    if told:
+        await breaks.settle(work, told)
     opened.position = request.offset + count
     return WriteResponse(count)
 

@@ -132,21 +132,22 @@ async def _allocation(work: Work, opened: Open, data: bytes) -> None:
     size = Allocation.parse(data).size
     _check_size(opened, size)
     await data_change(opened, lambda: opened.file.set_allocation(size))
-    _size_changed(work, opened)
+    await _size_changed(work, opened)
 
 
 async def _end_of_file(work: Work, opened: Open, data: bytes) -> None:
     size = EndOfFile.parse(data).size
     _check_size(opened, size)
     await data_change(opened, lambda: opened.file.set_size(size))
-    _size_changed(work, opened)
+    await _size_changed(work, opened)
 
 
-def _size_changed(work: Work, opened: Open) -> None:
+async def _size_changed(work: Work, opened: Open) -> None:
     opens = work.connection.server.opens
-    opens.breaks.take_reads(opened)
-    opens.breaks.parent_changed(opened)
+    told = opens.breaks.take_reads(opened)
     opens.changes.data(opened)
+    await opens.breaks.settle(work, told)
+    opens.breaks.parent_changed(opened)
 
 
 async def _valid_data_length(work: Work, opened: Open, data: bytes) -> None:
