@@ -1,9 +1,13 @@
 """All opens of the server, and for each open stream what its opens share: share modes and pending deletion.
 
 The table is the event loop's alone. What the store found in its thread may have changed by the time it is
-registered here; `Opens.removals` counts the names removed, so that CREATE can tell and look again.
+registered here; `Opens.removals` counts the names removed, so that CREATE can tell and look again. A rename or link
+that replaces a name has to know that nobody has it open: what CREATE finds meanwhile it registers only afterwards.
 """
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .breaks import Breaks
@@ -58,6 +62,9 @@ class Opens:
         """The named streams that are open, by the file they are part of."""
         self.removals = 0
         """Names that were removed or replaced since the start."""
+        self.replacements = 0
+        """Replacements begun since the start; those under way end with their futures."""
+        self._replacing: set[asyncio.Future[None]] = set()
         self._next = 1
 
     def new_ids(self, session: "Session") -> tuple[int, int]:
@@ -169,6 +176,31 @@ class Opens:
             opened.shared.delete_pending, opened.shared.deleter = True, opened.parent_key
             self.breaks.ask_handles(opened.shared, opened)
             self.changes.doomed(opened.shared)
+
+    @contextmanager
+    def replacing(self) -> Iterator[None]:
+        """Within: look whether what has a name is open, and replace it."""
+        ended = asyncio.get_running_loop().create_future()
+        self._replacing.add(ended)
+        self.replacements += 1
+        try:
+            yield
+        finally:
+            self.removals += 1
+            self._replacing.discard(ended)
+            ended.set_result(None)
+
+    async def is_gone(self, file: File, removals: int) -> bool:
+        """Whether a file that is about to be registered has lost its name since `removals` were counted."""
+        settled = self.removals == removals and not self._replacing
+        while not settled:
+            if self._replacing:
+                await asyncio.wait(self._replacing)
+            begun = self.replacements
+            if (await file.stat()).links == 0:
+                return True
+            settled = self.replacements == begun
+        return False
 
     def unlinked(self, shared: Shared) -> None:
         """The name of what `shared` is about is gone while it is open (POSIX semantics): no new open finds it."""

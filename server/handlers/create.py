@@ -37,7 +37,7 @@ async def create(work: Work, request: CreateRequest) -> CreateResponse:
         found = await _open(work, asked)
         registered = False
         try:
-            if opens.removals != before and not found.made and (await found.file.stat()).links == 0:
+            if await opens.is_gone(found.file, before):
                 tries += 1
                 continue  # it was deleted between the store's look and ours
             response = await _register(work, asked, found, opens, wish)

@@ -1,5 +1,7 @@
 """Renames and hard links (MS-SMB2 3.3.5.21.1, MS-FSA 2.1.5.15.11 and .6)."""
 
+from contextlib import nullcontext
+
 from ..lease import Place
 from ..messages.create import ShareAccess
 from ..messages.fscc_file import FileAttribute
@@ -39,7 +41,7 @@ async def _rename(work: Work, opened: Open, wanted: Rename, posix: bool) -> None
     if opened.file.path() != target:
         opens.breaks.ask_handles(opened.shared, opened)  # before what takes time, so that nobody's answer comes first
     await _enter(work, opened, target)
-    replaced = await _clear_target(work, opened, target, wanted, posix)
+    await _clear_target(work, opened, target, wanted, posix)
     await opens.breaks.take_handles(work, opened.shared, opened)
     for other in opened.shared.opens:
         if other is not opened and other.mode.access & SHARED_RIGHTS and not other.mode.share & ShareAccess.DELETE:
@@ -47,11 +49,23 @@ async def _rename(work: Work, opened: Open, wanted: Rename, posix: bool) -> None
     if opened.file.kind is Kind.DIRECTORY:
         await _clear_below(work, opened)
     places, old = [opens.breaks.place(opened)], opens.changes.renaming(opened)
-    await opened.file.rename(target, wanted.replace)
-    if wanted.replace:
-        opens.removals += 1
+    replaced = await _put(work, opened, target, wanted, posix)
     _moved(opens, opened, places)
     opens.changes.renamed(opened, old, replaced)
+
+
+async def _put(work: Work, opened: Open, target: Path, wanted: Rename, posix: bool) -> bool:
+    """Give it its new name; whether that was another's. Others may have opened that while breaks were waited for."""
+    if not wanted.replace:
+        await opened.file.rename(target, False)
+        return False
+    opens = work.connection.server.opens
+    with opens.replacing():
+        there = await _replaceable(opened, target, wanted)
+        if there is not None and not posix and _is_open(opens, there):
+            raise Status(NT.ACCESS_DENIED, "what would be replaced is open")
+        await opened.file.rename(target, True)
+    return there is not None
 
 
 async def _clear_below(work: Work, opened: Open) -> None:
@@ -96,26 +110,36 @@ def _target(name: str) -> Path:
     return path
 
 
-async def _clear_target(work: Work, opened: Open, target: Path, wanted: Rename, posix: bool) -> bool:
-    """Whether something is at `target`, which may be replaced (MS-FSA 2.1.5.15.11)."""
+async def _clear_target(work: Work, opened: Open, target: Path, wanted: Rename, posix: bool) -> None:
+    """Refuse where what is at `target` may not be replaced (MS-FSA 2.1.5.15.11); those who only cache it let go."""
+    there = await _replaceable(opened, target, wanted)
+    opens = work.connection.server.opens
+    shared = opens.shared.get(there) if there is not None else None
+    if there is not None and shared is not None:
+        await opens.breaks.take_handles(work, shared, opened)
+        if not posix and _is_open(opens, there):
+            raise Status(NT.ACCESS_DENIED, "what would be replaced is open")
+
+
+async def _replaceable(opened: Open, target: Path, wanted: Rename) -> FileKey | None:
+    """What is at `target` and may be replaced, but that it may be open; None where nothing else is there."""
     store = opened.tree.share.store
     assert store is not None
     there = await store.lookup(opened.tree.who, target)
     if there is None or (there.device, there.inode) == opened.file.key[:2]:
-        return False
+        return None
     if not wanted.replace:
         raise Status(NT.OBJECT_NAME_COLLISION)
     if there.kind is Kind.DIRECTORY:
         raise Status(NT.ACCESS_DENIED, "a directory is not replaced")
     if there.attributes & FileAttribute.READONLY and not wanted.flags & RenameFlags.IGNORE_READONLY_ATTRIBUTE:
         raise Status(NT.ACCESS_DENIED, "READONLY")
-    opens = work.connection.server.opens
-    shared = opens.shared.get(FileKey(there.device, there.inode))
-    if shared is not None:
-        await opens.breaks.take_handles(work, shared, opened)
-    if shared is not None and shared.opens and not posix:
-        raise Status(NT.ACCESS_DENIED, "what would be replaced is open")
-    return True
+    return FileKey(there.device, there.inode)
+
+
+def _is_open(opens: Opens, key: FileKey) -> bool:
+    shared = opens.shared.get(key)
+    return shared is not None and bool(shared.opens)
 
 
 async def _rename_stream(work: Work, opened: Open, wanted: Rename) -> None:
@@ -152,8 +176,12 @@ async def _link(work: Work, opened: Open, wanted: Rename) -> None:
         raise Status(NT.INVALID_PARAMETER, "RootDirectory or no name")
     target = _target(wanted.name)
     await _enter(work, opened, target)
-    replaced = await _clear_target(work, opened, target, wanted, posix=False)
-    await opened.file.link(target, wanted.replace)
     opens = work.connection.server.opens
-    opens.changes.linked(opened, target, replaced)
+    await _clear_target(work, opened, target, wanted, posix=False)
+    with opens.replacing() if wanted.replace else nullcontext():
+        there = await _replaceable(opened, target, wanted)
+        if there is not None and _is_open(opens, there):
+            raise Status(NT.ACCESS_DENIED, "what would be replaced is open")
+        await opened.file.link(target, wanted.replace)
+    opens.changes.linked(opened, target, there is not None)
     opens.breaks.directory_changed((opened.tree.share, target[:-1]), opened.parent_key)

@@ -1,13 +1,17 @@
 """Renaming, linking and removing: calls on names, made only after the name has proved to be the file's.
 
 A file is known by its descriptor; where it is now the kernel says (/proc/self/fd). Its parent is then opened beneath
-the root, and the name there must have the descriptor's device and inode before anything is done to it.
+the root, and the name there must have the descriptor's device and inode before anything is done to it. Between the
+two no other thread of this process changes names in that directory; another process may, for a microsecond or two.
 """
 
+import contextlib
 import errno
 import os
 import secrets
 import stat
+import threading
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from server.security import access
@@ -21,6 +25,9 @@ from .streams import Streams
 from .threads import as_service
 
 _DELETED = b" (deleted)"
+_TRIES = 8
+_LOCKS = tuple(threading.RLock() for _ in range(64))
+"""By a directory's inode, of all shares: held from seeing whose a name is until it is changed."""
 
 
 def where(resolver: Resolver, descriptor: int) -> Path:
@@ -60,44 +67,60 @@ def _is_there(resolver: Resolver, descriptor: int, path: bytes) -> bool:
 
 def place_of(resolver: Resolver, descriptor: int) -> Place:
     """The name that an open file has now, verified to be its own."""
-    components = _components(resolver, descriptor)
-    if not components:
-        raise Status(NT.ACCESS_DENIED, "the share's root")
-    place = resolver.place_on_disk(components)
-    try:
-        _verify(place, os.fstat(descriptor))
-    except BaseException:
-        place.close()
-        raise
-    return place
+    status, before = os.fstat(descriptor), list[bytes]()
+    while True:
+        components = _components(resolver, descriptor)
+        if not components:
+            raise Status(NT.ACCESS_DENIED, "the share's root")
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # one above it was renamed meanwhile
+            place = resolver.place_on_disk(components)
+            if _is_name_of(place, status):
+                return place
+            place.close()
+        if components == before:
+            raise Status(NT.FILE_DELETED, "removed by another, or the name is another file's now")
+        before = components
 
 
-def _verify(place: Place, status: os.stat_result) -> None:
+def _is_name_of(place: Place, status: os.stat_result) -> bool:
     try:
         named = os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)
     except FileNotFoundError:
-        raise Status(NT.FILE_DELETED, "removed by another") from None
-    if (named.st_dev, named.st_ino) != (status.st_dev, status.st_ino):
-        raise Status(NT.FILE_DELETED, "the name is another file's now")
+        return False
+    return os.path.samestat(named, status)
+
+
+@contextlib.contextmanager
+def _alone(*directories: int) -> Iterator[None]:
+    """Within: no other thread renames or removes names in these directories."""
+    with contextlib.ExitStack() as stack:
+        for index in sorted({os.fstat(directory).st_ino % len(_LOCKS) for directory in directories}):
+            stack.enter_context(_LOCKS[index])
+        yield
 
 
 def unlink(resolver: Resolver, streams: Streams, descriptor: int) -> None:
     """Remove the name of an open file or empty directory, and with its last name what it keeps elsewhere."""
-    place = place_of(resolver, descriptor)
-    status = os.fstat(descriptor)
-    directory = stat.S_ISDIR(status.st_mode)
-    elsewhere = _going(streams, descriptor, status)
-    try:
-        with resolver.cache.change(place.directory) as change:
-            if directory:
-                os.rmdir(place.name, dir_fd=place.directory)
-                resolver.cache.forget(descriptor)
-            else:
-                os.unlink(place.name, dir_fd=place.directory)
-            change.removed(place.name)
-        _forget(streams, elsewhere)
-    finally:
-        place.close()
+    for _ in range(_TRIES):
+        with contextlib.closing(place_of(resolver, descriptor)) as place, _alone(place.directory):
+            status = os.fstat(descriptor)
+            if _is_name_of(place, status):
+                elsewhere = _going(streams, descriptor, status)
+                _remove(resolver, place, stat.S_ISDIR(status.st_mode))
+                if stat.S_ISDIR(status.st_mode):
+                    resolver.cache.forget(descriptor)
+                _forget(streams, elsewhere)
+                return
+    raise Status(NT.SHARING_VIOLATION, "renamed again and again")
+
+
+def _remove(resolver: Resolver, place: Place, directory: bool) -> None:
+    with resolver.cache.change(place.directory) as change:
+        if directory:
+            os.rmdir(place.name, dir_fd=place.directory)
+        else:
+            os.unlink(place.name, dir_fd=place.directory)
+        change.removed(place.name)
 
 
 def _going(streams: Streams, descriptor: int, status: os.stat_result) -> list[str]:
@@ -114,18 +137,17 @@ def _forget(streams: Streams, elsewhere: list[str]) -> None:
 
 def rename(resolver: Resolver, streams: Streams, who: Identity, descriptor: int, target: Path, replace: bool) -> None:
     """Give an open file the name `target`."""
-    source = place_of(resolver, descriptor)
-    try:
-        goal = resolver.place(_named(target))
-        try:
-            status = os.fstat(descriptor)
-            if not _same(source.directory, goal.directory):
-                _may_add(goal.directory, who, stat.S_ISDIR(status.st_mode))
-            _move(resolver, streams, status, source, goal, target[-1], replace)
-        finally:
-            goal.close()
-    finally:
-        source.close()
+    with contextlib.closing(resolver.place(_named(target))) as goal:
+        status = os.fstat(descriptor)
+        for _ in range(_TRIES):
+            with contextlib.closing(place_of(resolver, descriptor)) as source:
+                if not _same(source.directory, goal.directory):
+                    _may_add(goal.directory, who, stat.S_ISDIR(status.st_mode))
+                with _alone(source.directory, goal.directory):
+                    if _is_name_of(source, status):
+                        _move(resolver, streams, status, source, goal, target[-1], replace)
+                        return
+    raise Status(NT.SHARING_VIOLATION, "renamed again and again")
 
 
 def _move(
@@ -211,22 +233,20 @@ def _rename(source: Place, goal: Place, over: bytes, replace: bool) -> None:
 
 def link(resolver: Resolver, streams: Streams, who: Identity, descriptor: int, target: Path, replace: bool) -> None:
     """Give an open file one more name."""
-    goal = resolver.place(_named(target))
-    try:
+    with contextlib.closing(resolver.place(_named(target))) as goal:
         _may_add(goal.directory, who, False)
-        there = _there(resolver, streams, goal, target[-1])
-        if there is not None:
-            _may_replace(there.status, replace)
-            if os.path.samestat(there.status, os.fstat(descriptor)) and there.name == goal.name:
-                return
-        with resolver.cache.change(goal.directory) as change:
+        with _alone(goal.directory):
+            there = _there(resolver, streams, goal, target[-1])
             if there is not None:
-                os.unlink(there.name, dir_fd=goal.directory)
-                change.removed(there.name)
-            _link(descriptor, goal, change)
-        _forget(streams, [] if there is None else there.elsewhere)
-    finally:
-        goal.close()
+                _may_replace(there.status, replace)
+                if os.path.samestat(there.status, os.fstat(descriptor)) and there.name == goal.name:
+                    return
+            with resolver.cache.change(goal.directory) as change:
+                if there is not None:
+                    os.unlink(there.name, dir_fd=goal.directory)
+                    change.removed(there.name)
+                _link(descriptor, goal, change)
+            _forget(streams, [] if there is None else there.elsewhere)
 
 
 def _link(descriptor: int, goal: Place, change: Change) -> None:
