@@ -19,7 +19,8 @@ from pathlib import Path
 TEST = {
     "smbclient": "smbclient", "smbtorture": "samba-testsuite", "mount.cifs": "cifs-utils", "tshark": "tshark",
     "strace": "strace", "fio": "fio", "git": "git", "ip": "iproute2", "getfattr": "attr", "xz": "xz-utils",
-    "smbd": "samba",
+    "smbd": "samba", "mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs", "mkfs.btrfs": "btrfs-progs",
+    "mkfs.vfat": "dosfstools", "mkfs.exfat": "exfatprogs",
 }  # fmt: skip
 BENCH = {"smbclient": "smbclient", "smbtorture": "samba-testsuite", "smbd": "samba"}
 LIBRARIES = ("python3-pyverbs", "ibverbs-providers")
