@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 TARGETS = ("messages", "smbdirect", "spnego", "logins", "descriptors", "rpc", "names", "whole")
-GRACE = 60
+GRACE = 300
 """Seconds that a hunt may take beyond its time before it counts as hung."""
 
 

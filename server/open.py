@@ -59,6 +59,8 @@ class Open:
     held_times: int = 0
     """Those of `times.MODIFIED` and `times.CHANGED` that changes through this open do not move."""
     search: Search | None = None
+    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the one QUERY_DIRECTORY that moves `search` on: a client may send several at once."""
     waiting: "set[Work]" = field(default_factory=set)
     """Pending requests (locks, notifies) that end with it."""
     lock_sequences: dict[int, int] = field(default_factory=dict)

@@ -33,12 +33,13 @@ async def query(work: Work, request: QueryDirectoryRequest) -> QueryDirectoryRes
         raise Status(NT.ACCESS_DENIED, "opened without the right to list")
     if request.output_length > work.connection.negotiated.max_transact:
         raise Status(NT.INVALID_PARAMETER, f"{request.output_length} bytes of answer")
-    search = await _search(opened, request)
     single = bool(request.flags & QueryDirectoryFlags.RETURN_SINGLE_ENTRY)
-    data = await _fill(search, request.info_class, request.output_length, single)
-    if not data:
-        raise Status(NT.NO_MORE_FILES if search.started else NT.NO_SUCH_FILE)
-    search.started = True
+    async with opened.listing:
+        search = await _search(opened, request)
+        data = await _fill(search, request.info_class, request.output_length, single)
+        if not data:
+            raise Status(NT.NO_MORE_FILES if search.started else NT.NO_SUCH_FILE)
+        search.started = True
     return QueryDirectoryResponse(data)
 
 
@@ -55,6 +56,8 @@ async def _search(opened: Open, request: QueryDirectoryRequest) -> Search:
     if opened.search is None:
         if not pattern and search is None:
             raise Status(NT.OBJECT_NAME_INVALID, "no pattern")
+        if opened.closed:
+            raise Status(NT.FILE_CLOSED, "closed while it was to be listed anew")
         opened.search = Search(pattern, opened.file.entries(pattern, True))
     return opened.search
 

@@ -11,7 +11,7 @@ from benchmarks.client import Settings, Tree
 from server.config import Share
 from server.handlers.directory import BATCH
 from server.messages.create import CreateOptions, CreateRequest, Disposition
-from server.messages.directory import QueryDirectoryFlags
+from server.messages.directory import QueryDirectoryFlags, QueryDirectoryRequest
 from server.messages.entries import DirectoryClass
 from server.status import NT
 from server.store.base import Cursor, Entry, Found, Identity, Stat, Wanted
@@ -78,12 +78,14 @@ class Counted(Cursor):
 
     async def next(self, most: int) -> list[Entry]:
         self.asked.append(most)
+        await asyncio.sleep(0)
         end = min(self.at + most, LISTED)
         found = [Entry(f"name-{number:06}", replace(self.like, inode=number)) for number in range(self.at, end)]
         self.at = end
         return found
 
     async def close(self) -> None:
+        await asyncio.sleep(0)
         self.closed += 1
 
 
@@ -160,5 +162,37 @@ def test_many_listings_at_once_keep_a_batch_each() -> None:
         for opened in here.server.opens.by_volatile.values():
             assert opened.search is not None
             assert len(opened.search.left) <= BATCH
+
+    on_a_server(test, make_store=lambda share: store)
+
+
+def test_several_requests_at_once_for_one_listing_lose_no_entry_and_give_none_twice() -> None:
+    store = LargeStore()
+
+    async def test(here: Whole) -> None:
+        directory = await (await here.tree()).directory()
+        answers = await asyncio.gather(*(directory.entries(room=8000) for _ in range(50)))
+        names = [entry.name for entries in answers for entry in entries]
+        assert names == [f"name-{number:06}" for number in range(len(names))]
+
+    on_a_server(test, make_store=lambda share: store)
+
+
+@pytest.mark.parametrize("then", ["close", "leave"])
+def test_listings_begun_anew_at_once_are_all_ended(then: str) -> None:
+    store = LargeStore()
+
+    async def test(here: Whole) -> None:
+        tree = await here.tree()
+        directory = await tree.directory()
+        restart = QueryDirectoryRequest(
+            directory.id, DirectoryClass.NAMES, "*", 4096, QueryDirectoryFlags.RESTART_SCANS
+        )
+        calls = [await tree.post(restart) for _ in range(20)]
+        await (directory.close() if then == "close" else here.clients[0].close())
+        await asyncio.gather(*(call.answered for call in calls), return_exceptions=True)
+        if then == "leave":
+            await here.serving[0]
+        assert all(cursor.closed for cursor in store.cursors)
 
     on_a_server(test, make_store=lambda share: store)
