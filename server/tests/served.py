@@ -29,6 +29,8 @@ from transport.memory import Arena
 USER, PASSWORD = "root", "secret"
 SHARE = r"\\server\data"
 LIMITS = Limits(max_message=16 << 20, max_read_write=8 << 20)
+PATIENCE = 10.0
+"""Seconds that a thread may take for what it is doing."""
 TURNS = 60
 """Turns of the loop after which what the server does by itself has been done."""
 
@@ -117,6 +119,8 @@ class Whole:
         await self.server.shares.close()
         await settle()
         others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:  # which may wait for a thread that nobody can stop
+            _, others = await asyncio.wait(others, timeout=PATIENCE)
         assert not others, f"tasks left: {others}"
         assert self.clients_arena.idle, "a client kept memory"
 
