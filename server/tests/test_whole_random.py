@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.client import Call, Element, Tree
+from benchmarks.client import Call, Element, Settings, Tree
 from benchmarks.client.compound import PREVIOUS
 from server.config import Share
 from server.messages.base import Request
@@ -25,6 +25,7 @@ from server.messages.fscc_set import Rename
 from server.messages.fscc_volume import VolumeClass
 from server.messages.info import InfoType, QueryInfoRequest, SetInfoRequest
 from server.messages.ioctl import Fsctl, IoctlRequest
+from server.messages.negotiate import Dialect
 from server.messages.read_write import ReadRequest, WriteRequest
 from server.store.base import Store
 from server.store.memory import MemoryStore
@@ -33,6 +34,10 @@ from server.tests.message_samples import LISTS, PAYLOADS
 from server.tests.served import SHARE, Whole, on_a_server, settle
 from server.tests.stores import options
 
+SECURITIES = [
+    Settings(), Settings(sign=True), Settings(encrypt=True),
+    Settings(dialects=(Dialect.SMB202,)), Settings(dialects=(Dialect.SMB302,), sign=True),
+]  # fmt: skip
 REQUESTS = 60
 """A client's, in one example."""
 
@@ -215,7 +220,8 @@ class Monkey:
 
 async def play(here: Whole, seed: int) -> None:
     choose = random.Random(seed)
-    monkeys = [Monkey(await (await here.session()).connect(SHARE), random.Random(choose.random())) for _ in range(2)]
+    sessions = [await here.session(choose.choice(SECURITIES)) for _ in range(2)]
+    monkeys = [Monkey(await session.connect(SHARE), random.Random(choose.random())) for session in sessions]
     for name in ("d", "b"):
         for monkey in monkeys:
             how = CreateOptions.DIRECTORY_FILE if name == "d" else 0
