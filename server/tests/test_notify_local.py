@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path as OnDisk
 
@@ -43,7 +44,9 @@ def _hears(directory: OnDisk) -> bool:
     return True
 
 
-pytestmark = pytest.mark.skipif(not _hears(OnDisk("/tmp")), reason="no fanotify with names for this process here")
+pytestmark = pytest.mark.skipif(
+    not _hears(OnDisk(tempfile.gettempdir())), reason="no fanotify with names for this process here"
+)
 
 
 def run(directory: OnDisk, *command: str) -> None:
