@@ -210,10 +210,10 @@ class ServerConnection:
         """A block of `length` bytes from the arena, counted against this connection's share."""
         return await self.server.arena.take(length, self.share)
 
-    def trust(self) -> None:
-        """Somebody has logged on: lift the limits of an unknown peer."""
-        if not self.trusted:
-            self.trusted = True
+    def trust(self, anonymous: bool) -> None:
+        """Somebody has logged on: more credits; and unless it is nobody by name, large messages and all the time."""
+        self.trusted = True
+        if not anonymous:
             self._timer.cancel()
             self.transport.trust(self.negotiated.max_write + 65536)
 

@@ -138,7 +138,7 @@ async def _establish(
     session.who, session.outcome = who, outcome
     session.dialect, session.client_guid = negotiated.dialect, negotiated.client_guid
     session.cipher, session.signing = negotiated.cipher, negotiated.signing
-    connection.trust()
+    connection.trust(outcome.anonymous)
     connection.authenticated |= session.trusted
     previous = server.sessions.get(request.previous_session_id)
     if previous is not None and previous is not session and previous.user == session.user:
@@ -159,7 +159,7 @@ def _bind(work: Work, session: Session, outcome: Outcome, attempt: Setup) -> Non
     session.channels[work.connection] = Channel(work.connection, _signer(work, _keys(work, outcome, attempt)))
     work.connection.sessions[session.id] = session
     work.signer = None
-    work.connection.trust()
+    work.connection.trust(outcome.anonymous)
     work.connection.authenticated = True
 
 

@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from benchmarks.client import Client, Session, Settings
+from benchmarks.client import AnonymousLogin, Client, Session, Settings
 from server.messages.create import Disposition
 from server.messages.header import PROTOCOL_ID, Header
+from server.security.sealing import Sealer
 from server.tests.message_samples import FILE_ID, REQUESTS
 from server.tests.served import SHARE, Whole, login, pattern, settle
 from smbdirect.wire import Malformed
 from transport.base import Lost, Reply
 from transport.loopback import LoopbackConnection
 
+ANONYMOUS = "anonymous"
 STAGES = ("before negotiate", "negotiated", "logged on", "sealed")
 BODIES = [b"".join(request.parts()) for request in REQUESTS]
 
@@ -29,7 +31,7 @@ class Line:
         self.file = FILE_ID
         self.seals = False
         self._client: Client | None = None
-        self._sealer: object = None
+        self._sealer: Sealer | None = None
 
     @property
     def ended(self) -> bool:
@@ -41,7 +43,9 @@ class Line:
         if stage == "before negotiate":
             return
         client = await Client.negotiate(self.connection, Settings(credits=512, encrypt=stage == "sealed"))
-        if stage != "negotiated":
+        if stage == ANONYMOUS:
+            self.session = (await Session.login(client, AnonymousLogin())).id
+        elif stage != "negotiated":
             session = await Session.login(client, login())
             tree = await session.connect(SHARE)
             file = await tree.create("file", disposition=Disposition.OPEN_IF)
@@ -69,7 +73,8 @@ class Line:
         return self.head(REQUESTS[number].COMMAND) + BODIES[number].replace(FILE_ID, self.file)
 
     def seal(self, message: bytes) -> bytes:
-        return b"".join(self._sealer.seal([message], self.session))  # type: ignore[attr-defined]
+        assert self._sealer is not None
+        return b"".join(self._sealer.seal([message], self.session))
 
     async def send(self, *messages: bytes) -> None:
         """Send each and let the server do with it what it does."""

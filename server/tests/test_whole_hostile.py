@@ -18,7 +18,7 @@ from server.messages.session import SessionSetupRequest
 from server.server import LOGINS_BEGUN
 from server.status import NT
 from server.tests.message_samples import REQUESTS
-from server.tests.rough import BODIES, STAGES, Line, rough
+from server.tests.rough import ANONYMOUS, BODIES, STAGES, Line, rough
 from server.tests.served import Whole, whole
 from transport.memory import SMALL
 
@@ -122,14 +122,15 @@ def test_every_request_is_answered_or_refused_with_each_word_of_its_body_a_lie(s
     asyncio.run(use())
 
 
+@pytest.mark.parametrize("stage", ["negotiated", ANONYMOUS])
 @pytest.mark.parametrize("first", [SMALL - 1, SMALL, SMALL + 1, 1 << 20])
-def test_a_stranger_may_send_small_messages_alone(first: int) -> None:
+def test_a_stranger_may_send_small_messages_alone(first: int, stage: str) -> None:
     async def test(here: Whole, line: Line) -> None:
         await line.send(line.head(Command.ECHO) + ECHO + bytes(first - HEADER_SIZE - len(ECHO)))
         assert line.ended == (first > SMALL)
         assert here.messages.mapped == 0, "nothing was taken for it"
 
-    on_a_line("negotiated", test)
+    on_a_line(stage, test)
 
 
 def test_a_large_message_is_taken_once_somebody_has_logged_on() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from server import connection as server_connection
 from server.messages.header import Command
-from server.tests.rough import rough
+from server.tests.rough import ANONYMOUS, rough
 from server.tests.served import Whole, on_a_server, settle
 
 
@@ -71,13 +71,13 @@ class Clock:
                 callback()
 
 
-@pytest.mark.parametrize("stage", ["before negotiate", "negotiated"])
+@pytest.mark.parametrize("stage", ["before negotiate", "negotiated", ANONYMOUS])
 def test_who_does_not_log_on_in_time_is_closed(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
 
     async def test(here: Whole) -> None:
         async with rough(here, stage) as line:
-            await line.send(line.head(Command.ECHO) + b"\4\0\0\0" if stage == "negotiated" else b"")
+            await line.send(line.head(Command.ECHO) + b"\4\0\0\0" if stage != "before negotiate" else b"")
             clock.ring()
             await line.serving
             assert line.ended
