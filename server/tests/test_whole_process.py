@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -152,6 +154,27 @@ def _add_user(server: Ours, name: str) -> None:
 async def _still_works(tree: Tree) -> None:
     """A share that has gone from the configuration serves whoever is connected."""
     await tree.create("still", disposition=Disposition.CREATE)
+
+
+def test_garbage_on_sockets_leaves_no_traceback_and_everyone_else_alone(server: Ours) -> None:
+    choose = random.Random(7)
+    sockets = []
+    for number in range(30):
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        message = choose.choice([b"", b"\xfeSMB", b"\xfdSMB", b"\xffSMB", b"GET /"]) + choose.randbytes(number * 9)
+        length = choose.choice([len(message), len(message) + 1, 0, 1 << 16, (1 << 24) - 1])
+        connection.sendall(length.to_bytes(4, "big") + message)
+        sockets.append(connection)
+
+    async def use() -> None:
+        async with dialled(server) as client:
+            await (await tree_of(client)).create("file", disposition=Disposition.CREATE)
+
+    asyncio.run(use())
+    for connection in sockets:
+        connection.close()
+    assert server.alive
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_the_server_may_have_as_many_descriptors_as_the_system_lets_it(server: Ours) -> None:
