@@ -7,7 +7,7 @@ that watches a directory into which another copies would otherwise hear of nothi
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .local_changes import LocalChanges
@@ -58,6 +58,10 @@ class Changes:
         except Status:
             return None
 
+    def _report(self, events: Sequence[Event]) -> None:
+        self.local.catch_up()
+        self.watches.report(events)
+
     # -- names ----------------------------------------------------------------------------------------------
     def made(self, opened: "Open", found: Found) -> None:
         """CREATE has made the file, the stream, or both."""
@@ -68,7 +72,7 @@ class Changes:
         events = [Event(Action.ADDED, kind, place)] if found.file_made or not found.file.stream else []
         if found.made and found.file.stream:
             events.append(Event(Action.ADDED_STREAM, Filter.STREAM_NAME, _stream(place, found.file.stream)))
-        self.watches.report(events)
+        self._report(events)
 
     def removed(self, opened: "Open", place: Path | None) -> None:
         """The name or stream that `opened` is of is gone; it was at `place`."""
@@ -78,7 +82,7 @@ class Changes:
             event = Event(Action.REMOVED_STREAM, Filter.STREAM_NAME, _stream(place, opened.file.stream))
         else:
             event = Event(Action.REMOVED, named(opened.file.kind), place)
-        self.watches.report([event])
+        self._report([event])
 
     def removing(self, opened: "Open") -> Path | None:
         """Where the file is that is about to be removed, for `removed`."""
@@ -102,19 +106,19 @@ class Changes:
             self.watches.moved(old, new)
         else:
             opened.untold |= MOVED
-        self.watches.report(events)
+        self._report(events)
 
     def linked(self, opened: "Open", target: Path, replaced: bool) -> None:
         """The file has one more name."""
         if self.watches.wanted & Filter.FILE_NAME:
             place = place_of(opened.tree, target)
             events = [Event(Action.REMOVED, Filter.FILE_NAME, place)] if replaced else []
-            self.watches.report([*events, Event(Action.ADDED, Filter.FILE_NAME, place)])
+            self._report([*events, Event(Action.ADDED, Filter.FILE_NAME, place)])
 
     def stream_renamed(self, opened: "Open", old: str) -> None:
         place = self.place(opened, Filter.STREAM_NAME)
         if place is not None and opened.file.stream != old:
-            self.watches.report([
+            self._report([
                 Event(Action.REMOVED_STREAM, Filter.STREAM_NAME, _stream(place, old)),
                 Event(Action.ADDED_STREAM, Filter.STREAM_NAME, _stream(place, opened.file.stream)),
             ])  # fmt: skip
@@ -124,7 +128,7 @@ class Changes:
         """What `filter_` names has changed of the file."""
         place = self.place(opened, filter_)
         if place:
-            self.watches.report([Event(Action.MODIFIED, filter_, place)])
+            self._report([Event(Action.MODIFIED, filter_, place)])
 
     def basic(self, opened: "Open", wanted: Basic) -> None:
         """Times and attributes have been set; those that were let be are 0 or less."""
@@ -140,7 +144,7 @@ class Changes:
         place = self.place(opened, WRITTEN_STREAM)
         if place is not None:
             event = Event(Action.MODIFIED_STREAM, WRITTEN_STREAM, _stream(place, opened.file.stream))
-            self.watches.report([event])
+            self._report([event])
 
     def wrote(self, opened: "Open") -> None:
         """`opened` has written; told now, or later with what else it writes."""

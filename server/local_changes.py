@@ -57,6 +57,11 @@ class LocalChanges:
         above = len(watch.place) - len(path)
         watch.on_move = lambda place: followed.move(place[above:])
 
+    def catch_up(self) -> None:
+        """Tell what has been done so far, before something is told that we have done since."""
+        for follower in self._followers.values():
+            follower.catch_up()
+
     def leave(self, watch: Watch) -> None:
         share, followed = self._followed.pop(watch, (None, None))
         if followed is not None:

@@ -52,5 +52,9 @@ class Follower(ABC):
         """Follow the directory `path`, with `tree` also those below it, as many as may be. None where it is gone."""
 
     @abstractmethod
+    def catch_up(self) -> None:
+        """Tell at once what the system knows already, as far as that needs no waiting."""
+
+    @abstractmethod
     def close(self) -> None:
         """Hear no more; whatever is followed still ends."""

@@ -137,6 +137,10 @@ class Watching(Follower):
             self._stale += gone
             self._begin(_Batch())
 
+    def catch_up(self) -> None:
+        if not (self._busy or self._closed or self._task is not None):
+            self._ready()
+
     def close(self) -> None:
         if self._closed:
             return

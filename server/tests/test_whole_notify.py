@@ -392,6 +392,21 @@ def test_a_local_process_moves_a_watched_directory_and_the_watch_goes_along(tmp_
     on_disk(tmp_path, test)
 
 
+@NEEDS_FANOTIFY
+def test_what_a_local_process_did_before_a_client_is_told_before(tmp_path: Path) -> None:
+    async def test(here: Whole) -> None:
+        tree = await here.tree()
+        directory = await opened(tree)
+        file = await make(tree, "d\\ours")
+        await begin(directory, ALL)
+        run(tmp_path, "touch", "d/local")
+        ours = here.server.opens.by_volatile[int.from_bytes(file.id[8:], "little")]
+        here.server.opens.changes.modified(ours, Filter.EA)  # the loop has not heard of the local change yet
+        assert await told(directory) == [(A, "local"), (M, "local"), (M, "ours")]
+
+    on_disk(tmp_path, test)
+
+
 def test_shares_that_overlap_hear_of_each_others_changes(tmp_path: Path) -> None:
     async def test(here: Whole) -> None:
         session = await here.session()
