@@ -88,8 +88,9 @@ async def ends(
         finally:
             await client.close()
             await server.close()
-    assert arenas[0].idle
-    assert arenas[1].idle
+    for arena in arenas:
+        assert arena.idle
+        arena.close()
 
 
 def maker(interface: Interface, settings: Settings | None = None) -> MakePair:

@@ -33,8 +33,8 @@ DEVICE_REMOVAL = 11
 ADDR_CHANGE = 14
 TIMEWAIT_EXIT = 15
 
-FAILURES = frozenset({ADDR_ERROR, ROUTE_ERROR, CONNECT_ERROR, UNREACHABLE, REJECTED, ADDR_CHANGE})
-"""Events after which a connection does not come about, or cannot go on."""
+FAILURES = frozenset({ADDR_ERROR, ROUTE_ERROR, CONNECT_ERROR, UNREACHABLE, REJECTED})
+"""Events after which a connection does not come about. ADDR_CHANGE is none: a bond that fails over may carry on."""
 
 EVENT_NAMES = {
     ADDR_RESOLVED: "address resolved",

@@ -28,12 +28,15 @@ from .work import Span
 log = logging.getLogger(__name__)
 
 
+LARGEST_MESSAGE = 1 << 30
+"""Bytes of one request where a port does not say."""
+
+
 class Attributes(NamedTuple):
     """What a device says of itself: counts, and bytes for `max_message`."""
 
     max_qp_wr: int
     max_sge: int
-    max_sge_rd: int
     max_cqe: int
     max_qp_rd_atom: int
     max_qp_init_rd_atom: int
@@ -122,18 +125,18 @@ class Device:
 
 
 class Devices:
-    """The devices in use, by name."""
+    """The devices in use, by name and port: what a port is connected to decides its technology."""
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
-        self._open: dict[str, Device] = {}
+        self._open: dict[tuple[str, int], Device] = {}
 
     def find(self, name: str, port: int) -> Device:
         """The device `name`, opened if it is not. Its `users` are counted by whoever makes connections. Raises Lost."""
-        device = self._open.get(name)
+        device = self._open.get((name, port))
         if device is None:
             try:
-                device = self._open[name] = Device(name, self._arena, port, self.remove)
+                device = self._open[name, port] = Device(name, self._arena, port, self.remove)
             except PyverbsError as error:
                 raise Lost(f"the device {name} could not be opened: {verbs.reason(error)}") from None
         return device
@@ -149,7 +152,7 @@ class Devices:
         if not device.gone:
             device.gone = True
             log.warning("RDMA: the device %s was removed", device.name)
-            self._open.pop(device.name, None)
+            self._open = {key: each for key, each in self._open.items() if each is not device}
             if device.users == 0:
                 device.close()
 
@@ -167,12 +170,11 @@ def _describe(context: Any, name: str, port: int) -> tuple[Technology, Attribute
     return technology, Attributes(
         device.max_qp_wr,
         device.max_sge,
-        device.max_sge_rd,
         device.max_cqe,
         device.max_qp_rd_atom,
         device.max_qp_init_rd_atom,
         device.max_mw,
-        link.max_msg_sz,
+        link.max_msg_sz or LARGEST_MESSAGE,
     )
 
 

@@ -33,8 +33,9 @@ GREETING = 10.0
 """Seconds from a request for a connection to the end of the negotiation."""
 LOOK = 5.0
 """Seconds between two looks at the interfaces."""
-GREETINGS = 128
-"""Peers that may be in their greeting at a time; what comes on top is rejected."""
+GREETINGS = 256
+GREETINGS_OF_ONE = 64
+"""Connections that may be in their greeting at a time, in all and from one address; the next are rejected."""
 ANY = {"0.0.0.0": 4, "::": 6}
 """The wildcard of each version of IP."""
 
@@ -60,9 +61,9 @@ class RdmaListener(Listener):
         self._refuse = refused
         self._refused: set[tuple[str, int]] = set()
         self._ready: asyncio.Queue[RdmaConnection | None] = asyncio.Queue()
-        self._greetings: set[asyncio.Task[None]] = set()
+        self._greetings: dict[asyncio.Task[None], str] = {}
         self._closed = False
-        self._listen()
+        self._listen(interfaces())
         if not self._listening:
             self._fabric.leave()
             raise Lost("no address for RDMA could be had")
@@ -99,12 +100,12 @@ class RdmaListener(Listener):
 
     # -- listening -------------------------------------------------------------------------------------------
 
-    def _listen(self) -> None:
+    def _listen(self, found: Sequence[Interface]) -> None:
         """Listen where we should and do not yet; leave the addresses that are gone."""
-        wanted_now = wanted(interfaces(), self._hosts, self._ports)
-        for address in set(self._listening) - wanted_now:
+        addresses = wanted(found, self._hosts, self._ports)
+        for address in set(self._listening) - addresses:
             self._listening.pop(address).destroy()
-        for address in sorted(wanted_now - set(self._listening)):
+        for address in sorted(addresses - set(self._listening)):
             self._listen_at(*address)
 
     def _listen_at(self, host: str, port: int) -> None:
@@ -131,19 +132,21 @@ class RdmaListener(Listener):
         while True:
             await asyncio.sleep(LOOK)
             try:
-                self._listen()
+                self._listen(await asyncio.to_thread(interfaces))
             except OSError as error:
                 log.warning("RDMA: the interfaces cannot be listed: %s", error)
 
     # -- greeting --------------------------------------------------------------------------------------------
 
     def _on_request(self, child: Identifier, event: Event, port: int) -> None:
-        if self._closed or len(self._greetings) >= GREETINGS:
+        peer = child.peer[0]
+        same = sum(1 for other in self._greetings.values() if other == peer)
+        if self._closed or len(self._greetings) >= GREETINGS or same >= GREETINGS_OF_ONE:
             _reject(child)
             return
         task = asyncio.create_task(self._greet(child, event, port))
-        self._greetings.add(task)
-        task.add_done_callback(self._greetings.discard)
+        self._greetings[task] = peer
+        task.add_done_callback(self._greetings.pop)
 
     async def _greet(self, child: Identifier, event: Event, port: int) -> None:
         peer = child.peer[0]

@@ -9,7 +9,7 @@ from transport.memory import Block, Slab
 from transport.rdma.device import Attributes
 from transport.rdma.work import Span
 
-ATTRIBUTES = Attributes(1024, 6, 1, 4096, 16, 16, 0, 1 << 30)
+ATTRIBUTES = Attributes(1024, 6, 4096, 16, 16, 0, 1 << 30)
 
 
 @dataclass
