@@ -64,7 +64,8 @@ class Opens:
         """Names that were removed or replaced since the start."""
         self.replacements = 0
         """Replacements begun since the start; those under way end with their futures."""
-        self._replacing: set[asyncio.Future[None]] = set()
+        self._replacing: dict[asyncio.Future[None], int] = {}
+        """By what they end with: the device."""
         self._next = 1
 
     def new_ids(self, session: "Session") -> tuple[int, int]:
@@ -178,24 +179,25 @@ class Opens:
             self.changes.doomed(opened.shared)
 
     @contextmanager
-    def replacing(self) -> Iterator[None]:
-        """Within: look whether what has a name is open, and replace it."""
+    def replacing(self, device: int) -> Iterator[None]:
+        """Within: look whether what has a name on `device` is open, and replace it."""
         ended = asyncio.get_running_loop().create_future()
-        self._replacing.add(ended)
+        self._replacing[ended] = device
         self.replacements += 1
         try:
             yield
         finally:
             self.removals += 1
-            self._replacing.discard(ended)
+            del self._replacing[ended]
             ended.set_result(None)
 
     async def is_gone(self, file: File, removals: int) -> bool:
         """Whether a file that is about to be registered has lost its name since `removals` were counted."""
         settled = self.removals == removals and not self._replacing
         while not settled:
-            if self._replacing:
-                await asyncio.wait(self._replacing)
+            here = [ended for ended, device in self._replacing.items() if device == file.key.device]
+            if here:
+                await asyncio.wait(here)
             begun = self.replacements
             if (await file.stat()).links == 0:
                 return True

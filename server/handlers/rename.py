@@ -60,7 +60,7 @@ async def _put(work: Work, opened: Open, target: Path, wanted: Rename, posix: bo
         await opened.file.rename(target, False)
         return False
     opens = work.connection.server.opens
-    with opens.replacing():
+    with opens.replacing(opened.file.key.device):
         there = await _replaceable(opened, target, wanted)
         if there is not None and not posix and _is_open(opens, there):
             raise Status(NT.ACCESS_DENIED, "what would be replaced is open")
@@ -178,7 +178,7 @@ async def _link(work: Work, opened: Open, wanted: Rename) -> None:
     await _enter(work, opened, target)
     opens = work.connection.server.opens
     await _clear_target(work, opened, target, wanted, posix=False)
-    with opens.replacing() if wanted.replace else nullcontext():
+    with opens.replacing(opened.file.key.device) if wanted.replace else nullcontext():
         there = await _replaceable(opened, target, wanted)
         if there is not None and _is_open(opens, there):
             raise Status(NT.ACCESS_DENIED, "what would be replaced is open")
