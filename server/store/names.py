@@ -110,10 +110,24 @@ def split(name: str) -> tuple[tuple[str, ...], str, str]:
     if components[-1] == "" and len(components) > 1 and not colon:
         components = components[:-1]
     for component in components:
-        if component == "..":
-            raise Status(NT.OBJECT_PATH_SYNTAX_BAD, repr(name))
-        check(component)
-    return components, stream, kind
+        if component != "..":
+            check(component)
+    return _without_going_up(components), stream, kind
+
+
+def _without_going_up(components: tuple[str, ...]) -> tuple[str, ...]:
+    """The path without its ".."s: each takes away the name before it, which nobody looks for, as Samba has it."""
+    if ".." not in components:
+        return components
+    path: list[str] = []
+    for component in components:
+        if component != "..":
+            path.append(component)
+        elif path:
+            path.pop()
+        else:
+            raise Status(NT.OBJECT_PATH_SYNTAX_BAD, "above the share's root")
+    return tuple(path)
 
 
 def _split_stream(rest: str) -> tuple[str, str]:

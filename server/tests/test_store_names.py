@@ -102,9 +102,17 @@ def test_a_name_that_is_none_is_refused(name: str) -> None:
         names.split(name)
 
 
-def test_going_up_is_bad_syntax() -> None:
+@pytest.mark.parametrize(
+    ("name", "path"), [("a\\..\\b", ("b",)), ("a\\..", ()), ("a/b/../../c/d", ("c", "d")), ("a\\..:s", ())]
+)
+def test_going_up_takes_a_name_away(name: str, path: tuple[str, ...]) -> None:
+    assert names.split(name)[0] == path
+
+
+@pytest.mark.parametrize("name", ["..", "a\\..\\..", "..\\a", "a/../../a/b", "..:s"])
+def test_going_up_above_the_root_is_bad_syntax(name: str) -> None:
     with refused(NT.OBJECT_PATH_SYNTAX_BAD):
-        names.split("a\\..\\b")
+        names.split(name)
 
 
 @given(st.text("ab.\\:$DT*", max_size=30))
