@@ -69,6 +69,7 @@ def status(server: "Server") -> Row:
         "opens": len(opens),
         "locks": sum(len(each.held) for each in locks),
         "locks_waiting": sum(len(each.waiting) for each in locks),
+        "watches": server.opens.changes.watches.count,
         "requests": sum(len(connection.pending.by_message) for connection in connections),
         "requests_waiting": sum(len(connection.pending.by_async) for connection in connections),
         "arena": {

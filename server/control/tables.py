@@ -61,6 +61,7 @@ def status(report: Mapping[str, Any]) -> str:
         "tree connects": report["trees"],
         "open files": report["opens"],
         "locks": f"{report['locks']}, {report['locks_waiting']} waited for",
+        "watches": report["watches"],
         "requests": f"{report['requests']}, {report['requests_waiting']} of them wait for others",
         "memory": f"{size(arena['used'])} in {arena['blocks']} blocks; {size(arena['mapped'])} mapped, "
         f"at most {size(arena['limit'])}",

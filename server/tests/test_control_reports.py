@@ -58,6 +58,7 @@ def test_status_counts_everything(server: Server) -> None:
         "opens": 1,
         "locks": 2,
         "locks_waiting": 1,
+        "watches": 0,
         "requests": 1,
         "requests_waiting": 1,
         "tasks": 1,
