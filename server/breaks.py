@@ -53,7 +53,7 @@ def _later(delay: float, callback: Callable[..., None], *arguments: Any) -> Time
 class Breaks:
     def __init__(self, later: Later = _later) -> None:
         self.leases = Leases()
-        self._later = later
+        self.later = later
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- beginning and ending -------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ class Breaks:
         """Send `notice`; from now on the time runs where an answer is due."""
         self._stop_timer(holder)
         if notice.acknowledge:
-            holder.timer = self._later(TIMEOUT, self._expire, holder)
+            holder.timer = self.later(TIMEOUT, self._expire, holder)
         else:
             self._rest(holder)
         task = step(self._send(holder, notice))
@@ -192,7 +192,7 @@ class Breaks:
             return
         shared = due[0].shared
         over: list[bool] = []
-        timer = self._later(GRACE, _end, over, shared)
+        timer = self.later(GRACE, _end, over, shared)
         try:
             while not over and any(holder.breaking for holder in due):
                 await self.wait(work, shared, quietly=True)

@@ -77,13 +77,16 @@ class Lease(Holder):
         if rights & ~self.asked:
             raise Status(NT.REQUEST_NOT_ACCEPTED, f"acknowledged with {rights:#x} where {self.asked:#x} was left")
         self.rights = rights
+        self.required &= rights
         if not rights & ~self.required:
             self.breaking = False
             return None
         if rights == READ:
             self.rights, self.breaking = 0, False
             return Notice(READ, 0, False)
-        self.asked = (self.required | READ) & rights
+        self.asked = self.required
+        if rights & ~self.required & (WRITE | HANDLE):  # what needs work goes first
+            self.asked |= rights & READ
         return Notice(rights, self.asked, True)
 
     def expire(self) -> None:
