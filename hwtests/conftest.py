@@ -16,7 +16,7 @@ from transport.rdma import probe
 
 HERE = Path(__file__).parent
 LAB = HERE / "lab/lab"
-LIMIT = 240
+LIMIT = 270
 """Seconds that the run inside the lab may take."""
 
 
