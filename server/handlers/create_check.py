@@ -95,4 +95,6 @@ def grant(work: Work, asked: Asked, found: Found) -> int:
         granted &= tree.access | SYSTEM_SECURITY
         if found.stat.attributes & Attribute.READONLY and found.file.kind is Kind.FILE:
             granted &= ~(FILE_WRITE_DATA | FILE_APPEND_DATA)
+    if asked.wanted.delete_on_close and not granted & DELETE:
+        raise Status(NT.ACCESS_DENIED, "DELETE_ON_CLOSE, and DELETE is not among what may be granted")
     return granted & (desired | ~FILE_WRITE_DATA) if not desired & MAXIMUM_ALLOWED else granted

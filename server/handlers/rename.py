@@ -174,6 +174,10 @@ async def _link(work: Work, opened: Open, wanted: Rename) -> None:
         raise Status(NT.FILE_IS_A_DIRECTORY, "directories have one name")
     if wanted.root or not wanted.name:
         raise Status(NT.INVALID_PARAMETER, "RootDirectory or no name")
+    if (
+        not opened.tree.access & FILE_ADD_FILE
+    ):  # a rename needs DELETE, which such a share does not grant; a link nothing
+        raise Status(NT.ACCESS_DENIED, "the share is read-only")
     target = _target(wanted.name)
     await _enter(work, opened, target)
     opens = work.connection.server.opens

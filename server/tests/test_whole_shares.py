@@ -12,10 +12,11 @@ from benchmarks.client.tree import READ_ATTRIBUTES
 from server.config import Share
 from server.main import _options
 from server.messages.create import CreateOptions, Disposition
-from server.messages.fscc_file import FileAttribute
+from server.messages.fscc_file import FileAttribute, FileClass
+from server.messages.fscc_set import Rename, RenameFlags
 from server.messages.fscc_volume import Attribute, VolumeAttribute, VolumeClass
 from server.messages.info import InfoType
-from server.security.access import DELETE, FILE_READ_DATA
+from server.security.access import DELETE, FILE_READ_DATA, MAXIMUM_ALLOWED
 from server.shares import STORE_SETTINGS
 from server.status import NT, Status
 from server.store.memory import MemoryStore
@@ -69,6 +70,28 @@ def test_a_read_only_share_is_read_and_says_that_it_is() -> None:
         with pytest.raises(Status) as refused:
             await tree.create("absent", FILE_READ_DATA)
         assert refused.value.code == NT.OBJECT_NAME_NOT_FOUND
+
+    read_only(use)
+
+
+@pytest.mark.parametrize("replace_it", [False, True])
+@pytest.mark.parametrize("info_class", [FileClass.LINK, FileClass.LINK_EX])
+def test_a_read_only_share_takes_no_links(info_class: int, replace_it: bool) -> None:
+    async def use(tree: Tree) -> None:
+        file = await tree.create("there", READ_ATTRIBUTES)
+        with pytest.raises(Status) as refused:
+            await file.set(info_class, Rename("another", RenameFlags.REPLACE_IF_EXISTS if replace_it else 0).pack())
+        assert refused.value.code == NT.ACCESS_DENIED
+
+    read_only(use)
+
+
+def test_nothing_is_deleted_at_a_close_that_might_not_be_deleted_otherwise() -> None:
+    async def use(tree: Tree) -> None:
+        with pytest.raises(Status) as refused:
+            await tree.create("there", MAXIMUM_ALLOWED, options=CreateOptions.DELETE_ON_CLOSE)
+        assert refused.value.code == NT.ACCESS_DENIED
+        await tree.create("there", MAXIMUM_ALLOWED)
 
     read_only(use)
 
