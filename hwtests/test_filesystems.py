@@ -60,7 +60,7 @@ def mounted(kind: str) -> Iterator[Path]:
         os.chmod(work, 0o755)
         made_on(kind, disk)
         options = ",".join(filter(None, ("" if kind == "tmpfs" else "loop", OPTIONS.get(kind))))
-        command = ["mount", "-t", kind, *(["-o", options] if options else []), disk, place]
+        command = ["mount", "-t", kind, *(["-o", options] if options else []), str(disk), str(place)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"{kind} cannot be mounted: {done.stderr.splitlines()[0].rpartition(f'{place}: ')[2]}")
