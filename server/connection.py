@@ -21,7 +21,7 @@ from .messages.header import PROTOCOL_ID, SMB1_ID, TRANSFORM_ID, Command, Flags,
 from .messages.transform import TransformHeader
 from .negotiated import Negotiated
 from .security.signing import Signer
-from .session import Session
+from .session import Session, Setup
 from .step import step
 from .window import Window
 from .work import Related, Work
@@ -54,6 +54,8 @@ class ServerConnection:
         self.window = Window(server.config.max_credits)
         self.pending = Pending()
         self.sessions: dict[int, Session] = {}
+        self.setups: dict[int, Setup] = {}
+        """Logins under way here, by session id; one that binds is for a session that is not among `sessions` yet."""
         self.share = server.arena_share()
         self.trusted = False
         self.authenticated = False

@@ -28,6 +28,7 @@ from .store.base import Identity
 from .tree import Tree
 
 if TYPE_CHECKING:
+    from .open import Open
     from .work import Work
 
 log = logging.getLogger("smbdirect.server")
@@ -151,31 +152,35 @@ class Server:
         self.sessions.pop(session.id, None)
         for connection in session.channels:
             connection.sessions.pop(session.id, None)
+            connection.setups.pop(session.id, None)
 
     async def end_session(self, session: Session, but: "Work | None" = None) -> None:
         """Close everything the session has open; `but` is the request that asks for it."""
         self.forget(session)
-        for tree in list(session.trees.values()):
-            await self.end_tree(tree, but)
+        trees, session.trees = list(session.trees.values()), {}
+        await self._close(list(session.opens.values()), but)
+        for tree in trees:
+            await self.shares.leave(tree.share)
 
     async def end_tree(self, tree: Tree, but: "Work | None" = None) -> None:
         """Close everything open through `tree`, and the tree."""
         if tree.session.trees.pop(tree.id, None) is None:
             return
-        ending = [opened for opened in tree.session.opens.values() if opened.tree is tree]
+        await self._close([opened for opened in tree.session.opens.values() if opened.tree is tree], but)
+        await self.shares.leave(tree.share)
+
+    async def _close(self, ending: "Sequence[Open]", but: "Work | None") -> None:
         for opened in ending:  # before any lock is let go, which one of them may wait for
             self.opens.end_waits(opened, but)
         for opened in ending:
             try:
                 await self.opens.close(opened, but)
             except (Status, OSError) as error:
-                log.warning("closing %s: %s", tree.share.name, error)
-        await self.shares.leave(tree.share)
+                log.warning("closing %s: %s", opened.tree.share.name, error)
 
     async def leave(self, session: Session, connection: ServerConnection) -> None:
         """`connection` is gone: the session loses that channel, and ends with its last."""
         connection.sessions.pop(session.id, None)
-        session.setups.pop(connection, None)
         session.channels.pop(connection, None)
         if not session.channels:
             await self.end_session(session)

@@ -50,7 +50,6 @@ class Session:
     """Wall clock, seconds."""
     protection: Protection = field(default_factory=Protection)
     channels: dict["ServerConnection", Channel] = field(default_factory=dict)
-    setups: dict["ServerConnection", Setup] = field(default_factory=dict)
     who: Identity | None = None
     outcome: Outcome | None = None
     trees: dict[int, "Tree"] = field(default_factory=dict)

@@ -31,7 +31,7 @@ async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupRespons
     try:
         token, outcome = await attempt.exchange.step(request.token)
     except (Status, Malformed):
-        session.setups.pop(work.connection, None)
+        work.connection.setups.pop(session.id, None)
         if not session.valid:
             work.connection.server.forget(session)
         elif not attempt.binding:  # who cannot prove again who he is has lost what he had (3.3.5.5.3)
@@ -46,7 +46,7 @@ async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupRespons
         work.status = NT.MORE_PROCESSING_REQUIRED
         work.preauth = attempt.preauth
         return SessionSetupResponse(0, token)
-    del session.setups[work.connection]
+    del work.connection.setups[session.id]
     if attempt.binding:
         _bind(work, session, outcome, attempt)
     elif session.valid:
@@ -80,13 +80,13 @@ def _attempt(work: Work, request: SessionSetupRequest) -> tuple[Session, Setup]:
             raise Status(NT.USER_SESSION_DELETED, f"no session {identifier:#x} here")
         session = found
         _check_signature(work, session)
-    attempt = session.setups.get(connection)
+    attempt = connection.setups.get(session.id)
     if attempt is None:
         binding = connection not in session.channels
         attempt = Setup(server.acceptor.start(connection.transport.peer), binding=binding and session.valid)
         if connection.negotiated.preauth is not None:
             attempt.preauth = copy.copy(connection.negotiated.preauth)
-        session.setups[connection] = attempt
+        connection.setups[session.id] = attempt
     return session, attempt
 
 

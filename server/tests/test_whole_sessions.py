@@ -1,5 +1,7 @@
 """Sessions on the whole server: who is let in, what a session must prove, and how it is renewed and ended."""
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +15,11 @@ from server.messages.directory import ChangeNotifyRequest, QueryDirectoryRequest
 from server.messages.file import EchoRequest, FlushRequest, LockElement, LockFlags, LockRequest
 from server.messages.info import InfoType, QueryInfoRequest, SetInfoRequest
 from server.messages.ioctl import Fsctl, IoctlRequest
+from server.messages.negotiate import SecurityMode
 from server.messages.read_write import ReadRequest, WriteRequest
-from server.messages.session import LogoffRequest
+from server.messages.session import LogoffRequest, SessionSetupRequest, SetupFlags
 from server.messages.tree import TreeConnectRequest, TreeDisconnectRequest
+from server.open import Open
 from server.status import NT, Status
 from server.tests.served import SHARE, Whole, login, on_a_server, settle
 from server.tests.stores import refused
@@ -120,6 +124,45 @@ def test_a_session_is_of_its_connection_alone() -> None:
         tree = await session.connect(SHARE)
         stranger = await here.client()
         assert await status(session, CreateRequest("a", 1), tree.id, stranger) == NT.USER_SESSION_DELETED
+
+    on_a_server(test, **SERVED)
+
+
+def test_a_session_keeps_nothing_of_who_began_to_bind_it_and_left() -> None:
+    async def test(here: Whole) -> None:
+        session = await here.session(Settings(sign=True))
+        stranger = await here.client(Settings(sign=True))
+        token = login().step(stranger.agreement.token)
+        binding = SessionSetupRequest(SetupFlags.BINDING, SecurityMode.SIGNING_ENABLED, 0, 0, 0, token)
+        assert await status(session, binding, client=stranger) == NT.MORE_PROCESSING_REQUIRED
+        (left,) = (weakref.ref(each) for each in here.server.connections if not each.sessions)
+        await stranger.close()
+        await settle()
+        here.serving[:] = [serving for serving in here.serving if not serving.done()]
+        gc.collect()
+        assert left() is None, gc.get_referrers(left())
+
+    on_a_server(test, **SERVED)
+
+
+def test_the_end_of_a_session_looks_at_each_open_once_however_many_trees_it_has() -> None:
+    class Counting(dict[int, Open]):
+        looks = 0
+
+        def values(self) -> Any:
+            Counting.looks += len(self)
+            return super().values()
+
+    async def test(here: Whole) -> None:
+        session = await here.session()
+        trees = [await session.connect(SHARE) for _ in range(10)]
+        for number in range(10):
+            await trees[-1].create(str(number), disposition=Disposition.CREATE)
+        held = here.server.sessions[session.id]
+        held.opens = Counting(held.opens)
+        await session.logoff()
+        assert not here.server.opens.by_volatile
+        assert Counting.looks == 10
 
     on_a_server(test, **SERVED)
 
