@@ -202,11 +202,11 @@ class Breaks:
             timer.cancel()
 
     def ask_handles(self, shared: "Shared", opened: "Open") -> bool:
-        """Break the leases but that of `opened` that keep opens of `shared` for later; whether there are any."""
+        """Break the leases but that of `opened` that keep opens of `shared` for later; whether any still does."""
         held = [other for other in shared.holders if _keeps_open(other) and other is not opened.caching]
         for holder in held:
             self.begin(holder, holder.rights & ~HANDLE)
-        return bool(held)
+        return any(map(_keeps_open, held))
 
     async def take_handles(self, work: "Work", shared: "Shared", opened: "Open") -> None:
         """Until no lease but that of `opened` keeps opens of `shared` for later: before a rename or a deletion.

@@ -82,6 +82,8 @@ async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish)
             found_breaks, wait = breaks_for_open(shared, wish, needs, overwrites, refusal is not None)
             for each in found_breaks:
                 opens.breaks.begin(each.holder, each.rights)
+            if wait:  # unless who was to be told could not be, and caches nothing any more
+                wait = breaks_for_open(shared, wish, needs, overwrites, refusal is not None)[1]
             if wait:
                 wish.again = True
                 await opens.breaks.wait(work, shared)

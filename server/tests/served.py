@@ -131,6 +131,7 @@ class Whole:
         assert not server.sessions, "a session was kept"
         assert not server.opens.by_volatile, "an open was kept"
         assert not server.opens.shared, "a file's state was kept"
+        assert not server.opens.breaks.leases.by_key, "a lease was kept"
         assert not server.opens.changes.watches.count, "a watch was kept"
         assert not server.opens.changes.local.count, "the kernel is still asked for changes"
         assert self.payload.idle, "the server kept memory for payload"
