@@ -76,12 +76,20 @@ class Shares:
 
     def _welcome(self, share: Share, session: Session) -> bool:
         try:
-            self.admit(share, session)
+            self.grant(share, session)
         except Status as status:
             return status.code != NT.ACCESS_DENIED
         return True
 
     def admit(self, share: Share, session: Session) -> tuple[int, Identity]:
+        """As `grant`, for one more tree connect; raises REQUEST_NOT_ACCEPTED where the share has all that it takes."""
+        granted = self.grant(share, session)
+        most = share.config.max_connections if share.config is not None else 0
+        if most and share.connections >= most:
+            raise Status(NT.REQUEST_NOT_ACCEPTED, f"{share.name} has {share.connections} connections")
+        return granted
+
+    def grant(self, share: Share, session: Session) -> tuple[int, Identity]:
         """The most access this session may have on `share`, and whom it acts as; raises ACCESS_DENIED."""
         who, outcome, config = session.who, session.outcome, share.config
         assert who is not None and outcome is not None
@@ -91,8 +99,6 @@ class Shares:
             raise Status(NT.ACCESS_DENIED, "the share takes no guests")
         if lists(config.invalid_users, who) or (config.valid_users and not lists(config.valid_users, who)):
             raise Status(NT.ACCESS_DENIED, f"{who.name} may not connect to {share.name}")
-        if config.max_connections and share.connections >= config.max_connections:
-            raise Status(NT.REQUEST_NOT_ACCEPTED, f"{share.name} has {share.connections} connections")
         read_only = config.read_only or lists(config.read_list, who)
         if lists(config.write_list, who):
             read_only = False

@@ -52,7 +52,11 @@ async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupRespons
     elif session.valid:
         _renew(work, session, outcome)
     else:
-        await _establish(work, session, outcome, attempt, request)
+        try:
+            await _establish(work, session, outcome, attempt, request)
+        except Status:
+            work.connection.server.forget(session)
+            raise
     work.must_sign = session.trusted
     return SessionSetupResponse(_flags(session), token)
 
@@ -92,6 +96,8 @@ def _attempt(work: Work, request: SessionSetupRequest) -> tuple[Session, Setup]:
 
 def _check_signature(work: Work, session: Session) -> None:
     """A request for a session that has a key here is signed with it, where it is signed or must be."""
+    if work.sealed_by is not None and work.sealed_by is not session:
+        raise Status(NT.USER_SESSION_DELETED, "sealed by another session")
     channel = session.channels.get(work.connection)
     if work.encrypted or channel is None or channel.signer is None:
         return
@@ -123,7 +129,6 @@ async def _establish(
     negotiated = connection.negotiated
     must_encrypt = server.config.encryption == "required"
     if must_encrypt and (not negotiated.cipher or not outcome.session_key or outcome.anonymous):
-        server.forget(session)
         raise Status(NT.ACCESS_DENIED, "encryption is required, and this client or login has none")
     who = server.identity_of(outcome)
     if outcome.session_key:
@@ -141,15 +146,25 @@ async def _establish(
     connection.trust(outcome.anonymous)
     connection.authenticated |= session.trusted
     previous = server.sessions.get(request.previous_session_id)
-    if previous is not None and previous is not session and previous.user == session.user:
+    if previous is not None and previous is not session and previous.user == session.user != "":
         await server.end_session(previous)  # 3.3.5.5.3: the client has come back
 
 
 def _renew(work: Work, session: Session, outcome: Outcome) -> None:
-    """A valid session is authenticated again: its keys stay, what it may do is the new login's (3.3.5.5.3)."""
-    session.who = work.connection.server.identity_of(outcome)
+    """A valid session is authenticated again: its keys stay, what it may do is the new login's (3.3.5.5.3).
+
+    So it is on its trees; what is open stays as it is."""
+    server, before = work.connection.server, session.who
+    session.who = server.identity_of(outcome)
     session.outcome = outcome
     session.expired = False
+    if session.who == before:
+        return
+    for tree in session.trees.values():
+        try:
+            tree.access, tree.who = server.shares.grant(tree.share, session)
+        except Status:
+            tree.access, tree.who = 0, session.who
 
 
 def _bind(work: Work, session: Session, outcome: Outcome, attempt: Setup) -> None:

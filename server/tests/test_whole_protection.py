@@ -14,7 +14,8 @@ from server.messages.file import FlushRequest
 from server.messages.fsctl import ValidateNegotiateRequest
 from server.messages.header import Flags
 from server.messages.ioctl import Fsctl
-from server.messages.negotiate import Dialect
+from server.messages.negotiate import Dialect, SecurityMode
+from server.messages.session import SessionSetupRequest
 from server.messages.tree import TreeConnectRequest
 from server.status import NT
 from server.tests.served import SHARE, Whole, login, on_a_server
@@ -144,6 +145,22 @@ def test_a_sealed_message_for_another_session_than_its_own_is_refused() -> None:
         client.window.credits -= 1
         await client._send([call], mine.security)
         assert (await call.answer()).status in (NT.USER_SESSION_DELETED, NT.ACCESS_DENIED, NT.INVALID_PARAMETER)
+
+    on_a_server(test, **SERVED)
+
+
+def test_a_session_is_not_renewed_under_the_seal_of_another() -> None:
+    async def test(here: Whole) -> None:
+        client = await here.client(SEALED)
+        mine = await Session.login(client, login("alice"))
+        other = await Session.login(client, login())
+        renewal = SessionSetupRequest(0, SecurityMode.SIGNING_ENABLED, 0, 0, 0, login("alice").step(b""))
+        call = client._prepare(Element(renewal), client.window.next, 1, other.security)
+        client.window.next += 1
+        client.window.credits -= 1
+        await client._send([call], mine.security)
+        assert (await call.answer()).status == NT.USER_SESSION_DELETED
+        await other.connect(SHARE)
 
     on_a_server(test, **SERVED)
 

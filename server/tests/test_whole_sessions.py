@@ -21,6 +21,7 @@ from server.messages.session import LogoffRequest, SessionSetupRequest, SetupFla
 from server.messages.tree import TreeConnectRequest, TreeDisconnectRequest
 from server.open import Open
 from server.status import NT, Status
+from server.store.base import Identity
 from server.tests.served import SHARE, Whole, login, on_a_server, settle
 from server.tests.stores import refused
 
@@ -66,6 +67,46 @@ def test_a_previous_session_ends_when_its_user_comes_back() -> None:
         await (await new.connect(SHARE)).create("file", share=0)
         assert list(here.server.sessions) == [new.id]
         assert await status(old, FlushRequest(file.id), file.tree.id) == NT.USER_SESSION_DELETED
+
+    on_a_server(test, **SERVED)
+
+
+def test_who_logs_on_again_as_somebody_else_has_that_ones_access_on_the_trees_too() -> None:
+    async def test(here: Whole) -> None:
+        session = await here.session(how=login("alice"))
+        tree, limited = await session.connect(SHARE), await session.connect(r"\\server\limited")
+        file = await limited.create("alices", disposition=Disposition.CREATE)
+        await session.reauthenticate(login("root"))
+        held = here.server.sessions[session.id]
+        assert [(each.who.name, bool(each.access)) for each in held.trees.values()] == [("root", True), ("root", False)]
+        await tree.create("file", disposition=Disposition.CREATE)
+        with refused(NT.ACCESS_DENIED):
+            await limited.create("alices")
+        await file.write(0, b"open already")
+        await session.reauthenticate(login("alice"))
+        await limited.create("alices")
+
+    on_a_server(test, **SERVED)
+
+
+def test_a_login_that_can_act_as_nobody_leaves_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(here: Whole) -> None:
+        def nobody(outcome: object) -> Identity:
+            raise Status(NT.LOGON_FAILURE, "no account")
+
+        monkeypatch.setattr(here.server, "identity_of", nobody)
+        with refused(NT.LOGON_FAILURE):
+            await here.session()
+        assert not here.server.sessions
+
+    on_a_server(test, **SERVED)
+
+
+def test_nobody_in_particular_ends_no_session_of_another_such() -> None:
+    async def test(here: Whole) -> None:
+        old = await here.session(how=AnonymousLogin())
+        await Session.login(await here.client(), AnonymousLogin(), previous=old.id)
+        assert old.id in here.server.sessions
 
     on_a_server(test, **SERVED)
 
