@@ -1,16 +1,16 @@
 """Breaks: telling clients what they may not cache any more, and waiting until they have answered.
 
-A notification goes over a channel of a session that has the file open; where one fails the next is tried. An
-answer that is due and does not come within `TIMEOUT` is taken as given: the holder caches nothing then. So is one
-that could not be asked for. Whoever waits for a file's holders is woken by every answer and every close, and looks
-again. All of it runs in the event loop.
+A notification goes over a channel of a session that has the file open; where one fails, or nothing at all comes over
+it any more, the next is tried. An answer that is due and does not come within `TIMEOUT` is taken as given: the holder
+caches nothing then. So is one that could not be asked for. Whoever waits for a file's holders is woken by every answer
+and every close, and looks again. All of it runs in the event loop.
 
 MS-SMB2 3.3.2.1, 3.3.4.6, 3.3.4.7, 3.3.6.1; MS-FSA 2.1.4.12.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from smbdirect.wire import Buffer
@@ -39,9 +39,13 @@ GRACE = 0.05
 theirs, but who has been answered may tell others to look, and they should not find what was there before."""
 UNSOLICITED = 0xFFFFFFFFFFFFFFFF
 """The message id of what answers no request."""
+RETRY = 3.0
+"""Seconds after which a break is told over another channel too, where its own has been silent since."""
 ROUNDS = 64
 """How often a client may take HANDLE again from under one request before that gives up."""
 
+Way = tuple[Session, "ServerConnection"]
+"""A connection that reaches a client, and the session it does so in."""
 Later = Callable[..., Timer]
 """`loop.call_later`: seconds, a function, its arguments."""
 
@@ -72,7 +76,10 @@ class Breaks:
             holder.timer = self.later(TIMEOUT, self._expire, holder)
         else:
             self._rest(holder)
-        task = step(self._send(holder, notice))
+        self._run(self._send(holder, notice, list(_ways(holder))))
+
+    def _run(self, sending: Coroutine[Any, Any, None]) -> None:
+        task = step(sending)
         if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -99,9 +106,10 @@ class Breaks:
 
     @staticmethod
     def _stop_timer(holder: Holder) -> None:
-        if holder.timer is not None:
-            holder.timer.cancel()
-            holder.timer = None
+        for timer in (holder.timer, holder.retry):
+            if timer is not None:
+                timer.cancel()
+        holder.timer = holder.retry = None
 
     @staticmethod
     def _rest(holder: Holder) -> None:
@@ -223,15 +231,30 @@ class Breaks:
         raise Status(NT.SHARING_VIOLATION, "its opens are cached again and again")
 
     # -- sending --------------------------------------------------------------------------------------------
-    async def _send(self, holder: Holder, notice: Notice) -> None:
-        for session, connection in list(_ways(holder)):
+    async def _send(self, holder: Holder, notice: Notice, ways: "list[Way]", told: bool = False) -> None:
+        """Tell `holder` over the first of `ways` that works; `told`: it has been, over one that has gone silent."""
+        while ways:
+            session, connection = ways.pop(0)
+            heard = connection.heard
             try:
                 await connection.transport.send(Reply(_packed(holder, notice, session)))
-                return
             except Lost as error:
                 log.debug("%s: no break over this channel: %s", connection.transport.peer, error)
-        if notice.acknowledge and holder.breaking:
+                continue
+            if holder.breaking and ways:
+                holder.retry = self.later(RETRY, self._retry, holder, notice, ways, connection, heard)
+            return
+        if notice.acknowledge and holder.breaking and not told:
             self._give_up(holder)
+
+    def _retry(
+        self, holder: Holder, notice: Notice, ways: "list[Way]", connection: "ServerConnection", heard: int
+    ) -> None:
+        """No answer yet: try the next way, unless the client is there and only takes its time."""
+        holder.retry = None
+        if connection.heard == heard:
+            log.info("%s: silent since a break was sent; told over another channel", connection.transport.peer)
+            self._run(self._send(holder, notice, ways, told=True))
 
 
 def _end(over: list[bool], shared: "Shared") -> None:
@@ -243,7 +266,7 @@ def _keeps_open(holder: Holder) -> bool:
     return isinstance(holder, Lease) and bool(holder.rights & HANDLE)
 
 
-def _ways(holder: Holder) -> "Iterator[tuple[Session, ServerConnection]]":
+def _ways(holder: Holder) -> "Iterator[Way]":
     """Where the client can be told: over a channel of the open's session; of a lease over any of its connections,
     the oldest first, and of those only the ones that the same user has a session on (3.3.4.6, 3.3.4.7)."""
     sessions = dict.fromkeys(opened.session for opened in holder.opens())

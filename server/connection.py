@@ -61,6 +61,8 @@ class ServerConnection:
         self.authenticated = False
         """A person with a key has logged on here; before that nothing is taken sealed (ConstrainedConnection)."""
         self.since = time.time()
+        self.heard = 0
+        """Messages received."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer = asyncio.get_running_loop().call_later(LOGIN_TIME, self._too_late)
 
@@ -69,6 +71,7 @@ class ServerConnection:
         """Receive and answer until the client leaves, is lost, or sends what no client may send."""
         try:
             while (message := await self.transport.receive()) is not None:
+                self.heard += 1
                 self._run(self._handle(message))
         except (Malformed, Lost) as error:
             self._say(error)

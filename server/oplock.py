@@ -63,6 +63,8 @@ class Holder(ABC):
     """Whether an acknowledgment is due."""
     timer: Timer | None = None
     """What ends the wait for it."""
+    retry: Timer | None = None
+    """What tells the client again, over another channel."""
 
     @abstractmethod
     def opens(self) -> "list[Open]":

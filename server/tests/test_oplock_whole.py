@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.client import File, Settings, Tree
-from server.breaks import GRACE, TIMEOUT
+from server.breaks import GRACE, RETRY, TIMEOUT
 from server.config import Share
 from server.messages.create import (
     CreateContext,
@@ -300,9 +300,40 @@ class _Dead:
 
     def __init__(self) -> None:
         self.transport = self
+        self.heard = 0
 
     async def send(self, reply: object) -> None:
         raise Lost("gone")
+
+
+class _Silent(_Dead):
+    """A connection that takes everything, of which nothing arrives."""
+
+    async def send(self, reply: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_break_is_told_again_over_another_channel_where_the_first_has_gone_silent(silent: bool) -> None:
+    async def use(here: Whole) -> None:
+        clock = clock_of(here)
+        tree, second = await here.tree(), await here.tree()
+        held = await tree.create("file", disposition=Disposition.CREATE, oplock=OplockLevel.EXCLUSIVE)
+        served = next(iter(here.server.opens.by_volatile.values())).session
+        channels, first = dict(served.channels), _Silent()
+        served.channels = {first: next(iter(channels.values())), **channels}  # type: ignore[dict-item]
+        waiting = asyncio.ensure_future(second.create("file"))
+        await starts(waiting)
+        assert tree.client.notifications.empty()
+        first.heard += not silent
+        await clock.pass_by(RETRY)
+        assert tree.client.notifications.empty() != silent
+        served.channels = channels
+        await held.close()
+        await waiting
+        assert not clock.running
+
+    on_a_server(use)
 
 
 def test_a_holder_whom_nobody_can_tell_caches_nothing() -> None:
