@@ -83,28 +83,32 @@ async def _open_only(who: Identity, wanted: Wanted, store: Store) -> Found:
 
 
 async def _register(work: Work, asked: Asked, found: Found, opens: Opens, wish: Wish) -> CreateResponse | None:
-    """Judge what was found, cut it where that was asked, and put the open into the tables.
+    """Judge what was found and put the open into the tables, but not where the rest then fails.
 
     None where it waited for somebody's break: what was found may be something else by now.
     """
-    request, tree = asked.request, work.tree
-    assert tree is not None and work.session is not None
     await check_kind(asked, found)
     access = grant(work, asked, found)
     if not await clear(work, asked, found, access, wish):
         return None
     opened = _make_open(work, asked, found, access, opens)
+    try:
+        return await _finish(work, asked, found, opened, wish)
+    except BaseException:
+        await opens.abandon(opened)
+        raise
+
+
+async def _finish(work: Work, asked: Asked, found: Found, opened: Open, wish: Wish) -> CreateResponse:
+    """Cut what was there where that was asked, and say what the client has now."""
+    request, opens = asked.request, work.connection.server.opens
     action = CreateAction.CREATED if found.made else CreateAction.OPENED
     stat = found.stat
     if cuts(request, found):
         superseded = request.disposition == Disposition.SUPERSEDE
-        try:
-            stat = await found.file.overwrite(asked.wanted.new, superseded)
-            if opened.closed:
-                raise Status(NT.FILE_CLOSED, "closed while it was being cut")
-        except BaseException:
-            await opens.abandon(opened)
-            raise
+        stat = await found.file.overwrite(asked.wanted.new, superseded)
+        if opened.closed:
+            raise Status(NT.FILE_CLOSED, "closed while it was being cut")
         action = CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
     if work.related is not None:
         work.related.file_id = opened.file_id

@@ -10,12 +10,14 @@ import pytest
 
 from benchmarks.client import Tree
 from benchmarks.client.tree import READ_ATTRIBUTES, SHARE_ALL
-from server.messages.create import CreateContext, CreateOptions, Disposition, ShareAccess
+from server.messages.create import CreateContext, CreateOptions, Disposition, OplockLevel, ShareAccess
+from server.messages.create_contexts import ContextName, Lease, LeaseState
 from server.messages.fscc_file import FileAttribute, FileClass
 from server.messages.fscc_set import Rename, RenameFlags
 from server.security.access import DELETE, FILE_READ_DATA, FILE_WRITE_DATA
 from server.status import NT, Status
 from server.store.base import File, Path
+from server.store.memory_file import MemoryFile
 from server.tests.served import served
 from server.tests.stores import MAKERS
 
@@ -210,5 +212,29 @@ def test_a_renamed_stream_goes_on_for_all_who_have_it_open(kind: str, tmp_path: 
     async def run() -> None:
         async with served(make_store=lambda share: MAKERS[kind](tmp_path)) as here:
             await use(await here.tree())
+
+    asyncio.run(run())
+
+
+def test_a_directory_that_goes_while_its_lease_is_granted_is_not_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with served() as here:
+            tree = await here.tree()
+            await (await tree.directory("gone", CREATE)).close()
+
+            def gone(file: MemoryFile) -> Path:
+                raise Status(NT.FILE_DELETED, "by another process")
+
+            monkeypatch.setattr(MemoryFile, "path", gone)
+            lease = Lease(bytes(range(16)), LeaseState.READ | LeaseState.HANDLE, 0, bytes(16), 1)
+            with refused(NT.FILE_DELETED):
+                await tree.create(
+                    "gone",
+                    options=CreateOptions.DIRECTORY_FILE,
+                    oplock=OplockLevel.LEASE,
+                    contexts=[CreateContext(ContextName.RQLS, lease.pack())],
+                )
+            assert not here.server.opens.by_volatile
+            assert not here.server.opens.breaks.leases.by_key
 
     asyncio.run(run())
