@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..messages.create import ShareAccess
 from ..messages.negotiate import Cipher, Dialect, SigningAlgorithm
+from ..oplock import HANDLE, READ, WRITE, Oplock
 from ..security.access import DELETE, FILE_APPEND_DATA, FILE_EXECUTE, FILE_READ_DATA, FILE_WRITE_DATA
 from ..status import Status
 
@@ -48,6 +49,7 @@ RIGHTS = {
     "x": FILE_EXECUTE,
     "d": DELETE,
 }
+CACHED = {"r": READ, "w": WRITE, "h": HANDLE}
 SHARED = {"r": ShareAccess.READ, "w": ShareAccess.WRITE, "d": ShareAccess.DELETE}
 
 
@@ -55,6 +57,8 @@ def status(server: "Server") -> Row:
     """How much there is of everything. To be called in the event loop, whose tasks it counts."""
     opens = server.opens.by_volatile.values()
     locks = [shared.locks for shared in {opened.shared for opened in opens} if shared.locks is not None]
+    holders = {opened.caching for opened in opens if opened.caching is not None}
+    leases = server.opens.breaks.leases.by_key
     connections = server.connections
     return {
         "version": _version(),
@@ -69,6 +73,9 @@ def status(server: "Server") -> Row:
         "opens": len(opens),
         "locks": sum(len(each.held) for each in locks),
         "locks_waiting": sum(len(each.waiting) for each in locks),
+        "oplocks": sum(isinstance(opened.caching, Oplock) for opened in opens),
+        "leases": len(leases),
+        "breaks": sum(holder.breaking for holder in holders),
         "watches": server.opens.changes.watches.count,
         "requests": sum(len(connection.pending.by_message) for connection in connections),
         "requests_waiting": sum(len(connection.pending.by_async) for connection in connections),
@@ -138,6 +145,7 @@ def _open(opened: "Open", locks: int) -> Row:
         "access": _letters(RIGHTS, mode.access),
         "access_mask": f"{mode.access:#010x}",
         "shared": _letters(SHARED, mode.share),
+        "caches": _letters(CACHED, opened.caching.rights) if opened.caching is not None else "",
         "locks": locks,
         "delete_pending": opened.shared.delete_pending,
     }

@@ -61,6 +61,7 @@ def status(report: Mapping[str, Any]) -> str:
         "tree connects": report["trees"],
         "open files": report["opens"],
         "locks": f"{report['locks']}, {report['locks_waiting']} waited for",
+        "caching": f"{report['leases']} leases, {report['oplocks']} oplocks, {report['breaks']} breaks not answered",
         "watches": report["watches"],
         "requests": f"{report['requests']}, {report['requests_waiting']} of them wait for others",
         "memory": f"{size(arena['used'])} in {arena['blocks']} blocks; {size(arena['mapped'])} mapped, "
@@ -99,6 +100,7 @@ OPENS: Sequence[Column] = (
     ("USER", lambda row: row["user"]),
     ("ACCESS", lambda row: row["access"] or "-"),
     ("SHARED", lambda row: row["shared"] or "-"),
+    ("CACHES", lambda row: row["caches"] or "-"),
     ("LOCKS", lambda row: row["locks"]),
     ("KIND", lambda row: row["kind"]),
     ("PATH", lambda row: (row["path"] or "(deleted)") + (" (to be deleted)" if row["delete_pending"] else "")),
