@@ -52,7 +52,7 @@ def change(descriptor: int, who: Identity, given: bytes, parts: int, like_ksmbd:
     """Replace `parts` of an open file's descriptor, and its Unix owner and group where they name others.
 
     The command core has judged WRITE_DAC, WRITE_OWNER and the new owner; so where the system lets only root give a
-    file away, the service does it."""
+    file away, the service does it. The Unix group changes to one that `who` is in, as without us."""
     found = Inode.of(descriptor)
     merged = descriptors.merge(of(found.status, found.path, found.xattrs), given, parts)
     uid, gid = _unix_owner(merged, who, found.status)
@@ -67,4 +67,6 @@ def _unix_owner(descriptor: bytes, who: Identity, status: os.stat_result) -> tup
     whole = descriptors.parse(descriptor)
     uid = {who.owner: who.uid}.get(whole.owner or b"", sids.uid_of(whole.owner) if whole.owner else None)
     gid = {who.group: who.gid}.get(whole.group or b"", sids.gid_of(whole.group) if whole.group else None)
+    if not (who.privileged or gid == who.gid or gid in who.groups):
+        gid = None
     return status.st_uid if uid is None else uid, status.st_gid if gid is None else gid

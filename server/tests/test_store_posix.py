@@ -8,7 +8,8 @@ from pathlib import Path as Directory
 
 import pytest
 
-from server.security.descriptors import SecurityDescriptor
+from server.security import sids
+from server.security.descriptors import SecurityDescriptor, parse
 from server.status import NT, Status
 from server.store.base import Ea, Kind, Make, New, Wanted
 from server.store.posix import PosixStore
@@ -122,10 +123,22 @@ async def test_one_who_may_write_sets_times_as_on_windows(store: PosixStore, roo
 @NEEDS_ROOT
 @scenario
 async def test_the_new_owner_in_a_descriptor_becomes_the_files(store: PosixStore, root: Directory) -> None:
-    file = await made(store, "a")
+    file = await made(store, "a", who=identity(ALICE.uid, privileged=True))
     await file.set_descriptor(SecurityDescriptor(0, BOB.owner, BOB.group).pack(), 3)
     status = (root / "a").stat()
     assert (status.st_uid, status.st_gid) == (BOB.uid, BOB.gid)
+    await file.close()
+
+
+@NEEDS_ROOT
+@scenario
+async def test_nobody_gives_a_file_to_a_unix_group_without_being_in_it(store: PosixStore, root: Directory) -> None:
+    who = identity(ALICE.uid, 54100)
+    file = await made(store, "a", who=who)
+    for group, becomes in ((sids.of_gid(54100), 54100), (BOB.group, 54100), (sids.of_gid(0), 54100)):
+        await file.set_descriptor(SecurityDescriptor(0, who.owner, group).pack(), 2)
+        assert parse(await file.descriptor()).group == group
+        assert (root / "a").stat().st_gid == becomes
     await file.close()
 
 
