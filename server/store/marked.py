@@ -102,10 +102,15 @@ class Tree:
         return gone
 
     def _attach(self, directory: Directory, parent: Directory, name: str) -> None:
-        if directory.parent is parent and directory.name == name:
+        if directory is parent or (directory.parent is parent and directory.name == name):
             return
         self.lose(parent, name)
         self._detach(directory)
+        here: Directory | None = parent
+        while here is not None:  # what we know of directories that move fast may be old: never a ring of them
+            if here.parent is directory:
+                self._detach(here)
+            here = here.parent
         directory.parent, directory.name = parent, name
         parent.below[name] = directory
 

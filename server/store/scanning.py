@@ -5,6 +5,7 @@ kernel, finding those below them, and looking whether a name is there.
 import contextlib
 import logging
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ class Job(NamedTuple):
     """With what is below it."""
     news: bool = False
     """Whether all that is in it is news."""
+    tries: int = 3
+    """How often it is looked for."""
 
 
 class Seen(NamedTuple):
@@ -41,14 +44,23 @@ class Seen(NamedTuple):
     parent: bytes | Directory | None
     entries: list[tuple[str, bool]]
     """Names, and whether each is a directory; where they are news."""
+    missed: Job | None = None
+    """What was not found where it should be: it may have moved meanwhile, and events to come tell where to."""
+
+
+class Doubt(NamedTuple):
+    """A name of which it is not known whether it is there, as what it is to be scanned if it is a directory."""
+
+    job: Job
+    said: bool | None
+    """What has been said of it last."""
 
 
 class Question(NamedTuple):
     """What is to be looked at for some events."""
 
     jobs: list[Job]
-    doubtful: list[Path]
-    """Names of which it is not known whether they are there."""
+    doubts: list[Doubt]
     unknown: list[bytes]
     """Handles of directories that are somewhere."""
     stale: list[tuple[Path, bytes]]
@@ -57,7 +69,8 @@ class Question(NamedTuple):
 
 class Answer(NamedTuple):
     seen: list[Seen]
-    there: dict[Path, bool]
+    there: list[tuple[Doubt, bool | None]]
+    """Whether each is a directory; None where it is not there. Those are left out whose parent has moved."""
     found: list[Path | None]
 
 
@@ -95,13 +108,16 @@ class Scanner:
         left: deque[tuple[Job, bytes | Directory | None]] = deque((job, job.parent) for job in jobs)
         while left:
             job, parent = left.popleft()
-            with contextlib.suppress(Status, OSError):
+            try:
                 seen = self._scan_one(job, parent, met)
-                if seen is None:
-                    continue
-                found.append(Seen(job.path, seen.handle, parent, seen.entries if job.news else []))
-                below = (name for name, directory in seen.entries if directory)
-                left.extend((Job((*job.path, name), None, True, job.news), seen.handle) for name in below)
+            except (Status, OSError):
+                found.append(Seen(job.path, b"", parent, [], job))
+                continue
+            if seen is None:
+                continue
+            found.append(Seen(job.path, seen.handle, parent, seen.entries if job.news else []))
+            below = (name for name, directory in seen.entries if directory)
+            left.extend((Job((*job.path, name), None, True, job.news), seen.handle) for name in below)
         return found
 
     def _scan_one(self, job: Job, parent: bytes | Directory | None, met: _Met) -> Seen | None:
@@ -146,11 +162,28 @@ class Scanner:
         for path, handle in question.stale:
             with contextlib.suppress(Status, OSError):
                 self._unmark(path, handle)
-        answer = Answer(self.scan(question.jobs), {path: self._is_there(path) for path in question.doubtful}, [])
+        there: list[tuple[Doubt, bool | None]] = []
+        for doubt in question.doubts:
+            with contextlib.suppress(Status, OSError):
+                there.append((doubt, self._is_there(doubt.job)))
+        again = [self._again(doubt) for doubt, directory in there if directory]
+        answer = Answer(self.scan([*again, *question.jobs]), there, [])
         for handle in question.unknown:
             with contextlib.suppress(Status, OSError):
                 answer.found.append(self._where(handle))
         return answer
+
+    def _again(self, doubt: Doubt) -> Job:
+        """How to look at a directory that may not be the one that was told of: all in it is news, unless that was."""
+        if doubt.said:
+            with contextlib.suppress(Status, OSError):
+                directory = self._resolver.directory(doubt.job.path)
+                try:
+                    if fanotify.handle_of(directory) in self._marked:
+                        return doubt.job._replace(deep=False, news=False)
+                finally:
+                    os.close(directory)
+        return doubt.job
 
     def _where(self, handle: bytes) -> Path | None:
         """Where the directory with this handle is, where we may know and clients may see it."""
@@ -173,15 +206,16 @@ class Scanner:
         finally:
             os.close(directory)
 
-    def _is_there(self, path: Path) -> bool:
+    def _is_there(self, job: Job) -> bool | None:
+        directory = self._resolver.directory(job.path[:-1])
         try:
-            place = self._resolver.place(path)
-        except (Status, OSError):
-            return False
-        try:
-            os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)
-        except OSError:
-            return False
+            if job.parent is None or fanotify.handle_of(directory) != job.parent.handle:
+                raise FileNotFoundError(job.path)
+            status = os.stat(names.on_disk(job.path[-1]), dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError as error:
+            if error.errno is None:
+                raise
+            return None
         finally:
-            place.close()
-        return True
+            os.close(directory)
+        return stat.S_ISDIR(status.st_mode)

@@ -22,7 +22,7 @@ from .fanotify import ATTRIB, CREATE, DELETE, MODIFY, MOVED_FROM, MOVED_TO, ON_D
 from .following import Followed, Follower, Heard, LocalChange, LocalKind
 from .marked import Directory, Tree
 from .resolve import Resolver
-from .scanning import Job, Question, Scanner, Seen, Vetoed
+from .scanning import Answer, Doubt, Job, Question, Scanner, Seen, Vetoed
 from .threads import IdentityThreads
 
 log = logging.getLogger("smbdirect.watching")
@@ -53,26 +53,35 @@ def watch(
     return Watching(group, resolver, threads, vetoed, heard, lost)
 
 
+Spot = tuple[Directory, str]
+"""A name in a directory that is followed, wherever that is by now."""
+
+
 class _Batch:
     """What has been made of the events read in one go."""
 
     def __init__(self) -> None:
         self.changes: list[LocalChange] = []
-        self.jobs: list[Job] = []
+        self.jobs: dict[Spot, Job] = {}
+        """Directories to be scanned, by where they are: one may move on before that happens."""
         self.unknown: list[bytes] = []
         """Directories, by their handles, that are not marked and whose attributes have changed."""
-        self.merged: list[tuple[int, int, Path]] = []
+        self.merged: list[tuple[int, int, Spot]] = []
         """Slices of `changes` that tell of a name's coming and going in an order that is not known."""
-        self.moves: dict[Path, list[bool | None]] = {}
+        self.moves: dict[Spot, list[bool | None]] = {}
         """For each name that came or went: whether it was there after each time; None where that is not known."""
 
-    def name(self, path: Path | None, there: bool | None) -> None:
-        if path is not None:
-            self.moves.setdefault(path, []).append(there)
+    def move(self, spot: Spot | None, there: bool | None) -> None:
+        if spot is not None:
+            self.moves.setdefault(spot, []).append(there)
 
-    def doubtful(self) -> list[Path]:
+    def doubts(self) -> list[Doubt]:
         """Names of which the kernel may not have told all."""
-        return [path for path, states in self.moves.items() if len(states) > 1 or None in states]
+        return [
+            Doubt(Job((*spot[0].path(), spot[1]), spot[0], spot[0].deep(), news=True), states[-1])
+            for spot, states in self.moves.items()
+            if len(states) > 1 or None in states
+        ]
 
 
 class _Following(Followed):
@@ -106,6 +115,8 @@ class Watching(Follower):
         self._told: set[Name] = set()
         """Names that a scan has told and an event may tell again."""
         self._stale: list[tuple[Path, bytes]] = []
+        self._left: _Batch | None = None
+        """What could not be looked at because it, or what it is in, has moved: events to come tell where to."""
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(group.descriptor, self._ready)
@@ -127,7 +138,7 @@ class Watching(Follower):
     async def _mark(self, path: Path) -> Directory | None:
         """Mark one directory; None where it is not there, or one too many."""
         for seen in await self._in_thread(self._scanner.scan, [Job(path, deep=False)]) or ():
-            return self.tree.enter(seen.handle, path, None)
+            return self.tree.enter(seen.handle, path, None) if seen.handle else None
         return None
 
     def unfollow(self, directory: Directory, tree: bool) -> None:
@@ -184,13 +195,15 @@ class Watching(Follower):
             if not events:
                 self._told.clear()
                 break
+            if self._left is not None:
+                batch, self._left = self._left, None
             for event in events:
                 self._take(event, batch)
         self._begin(batch)
 
     def _take(self, event: Event, batch: _Batch) -> None:
         if event.mask & OVERFLOW:
-            batch.jobs += [Job(each.path(), each.parent) for each in self.tree.roots()]
+            batch.jobs |= {(each, ""): Job(each.path(), each.parent) for each in self.tree.roots()}
             self._lost()
         elif event.mask & RENAME:
             self._renamed(event, batch)
@@ -211,18 +224,18 @@ class Watching(Follower):
             if mask & _GOES:
                 self.tree.lose(directory, path[-1])
             if mask & _APPEARS and directory.deep():
-                batch.jobs.append(Job(path, directory, news=news and bool(mask & CREATE)))
+                batch.jobs[directory, path[-1]] = Job(path, directory, news=news)
         if not news:
             return
-        if mask & CREATE and at in self._told:
+        if mask & CREATE and not mask & _GOES and at in self._told:
             mask &= ~CREATE
         begin = len(batch.changes)
         batch.changes += [LocalChange(kind, path, bool(mask & ON_DIRECTORY)) for bit, kind in _SAYS if mask & bit]
         if mask & _APPEARS and mask & _GOES:
-            batch.merged.append((begin, len(batch.changes), path))
-            batch.name(path, None)
+            batch.merged.append((begin, len(batch.changes), (directory, path[-1])))
+            batch.move((directory, path[-1]), None)
         elif mask & (_APPEARS | _GOES):
-            batch.name(path, bool(mask & _APPEARS))
+            batch.move((directory, path[-1]), bool(mask & _APPEARS))
 
     def _set(self, handle: bytes, batch: _Batch) -> None:
         """A directory's own attributes have changed."""
@@ -235,27 +248,33 @@ class Watching(Follower):
     def _renamed(self, event: Event, batch: _Batch) -> None:
         was_in, old = self._place(event.old)
         is_in, new = self._place(event.at)
-        directory = bool(event.mask & ON_DIRECTORY)
+        before = (was_in, old[-1]) if was_in is not None and old is not None else None
+        after = (is_in, new[-1]) if is_in is not None and new is not None else None
+        directory, news = bool(event.mask & ON_DIRECTORY), event.process != self._us
         if directory:
-            moved = None
-            if was_in is not None and old is not None:
-                if is_in is not None and new is not None:
-                    moved = self.tree.move(was_in, old[-1], is_in, new[-1])
-                else:
-                    self.tree.lose(was_in, old[-1])
-            if moved is not None:
-                self._stale += self.tree.prune(moved)
-            elif is_in is not None and new is not None and is_in.deep():
-                batch.jobs.append(Job(new, is_in))
-        if event.process == self._us:
+            self._moved(before, after, batch, news)
+        if not news:
             return
-        batch.name(old, False)
-        batch.name(new, True)
+        batch.move(before, False)
+        batch.move(after, True)
         if new is not None:
             kind = LocalKind.ADDED if old is None else LocalKind.RENAMED
             batch.changes.append(LocalChange(kind, new, directory, old or ()))
         elif old is not None:
             batch.changes.append(LocalChange(LocalKind.REMOVED, old, directory))
+
+    def _moved(self, old: Spot | None, new: Spot | None, batch: _Batch, news: bool) -> None:
+        """A directory has been renamed; one that was to be scanned is scanned where it is."""
+        waiting = batch.jobs.pop(old, None) if old is not None else None
+        if new is None:
+            if old is not None:
+                self.tree.lose(*old)
+            return
+        moved = self.tree.move(*old, *new) if old is not None else None
+        if moved is not None:
+            self._stale += self.tree.prune(moved)
+        elif new[0].deep():
+            batch.jobs[new] = waiting or Job((*new[0].path(), new[1]), new[0], news=news)
 
     def _place(self, at: Name | None) -> tuple[Directory | None, Path | None]:
         """The directory, and the whole path; None where that is not followed, and where clients do not see it."""
@@ -268,7 +287,7 @@ class Watching(Follower):
     # -- telling --------------------------------------------------------------------------------------------
     def _begin(self, batch: _Batch) -> None:
         """Tell the batch, at once where nothing has to be looked at for it."""
-        if not (batch.jobs or batch.doubtful() or batch.unknown or self._stale):
+        if not (batch.jobs or batch.doubts() or batch.unknown or self._stale):
             self._tell(batch)
         elif self._task is None:
             self._task = self._loop.create_task(self._finish(batch))
@@ -278,11 +297,15 @@ class Watching(Follower):
         try:
             while True:
                 stale, self._stale = self._stale, []
-                question = Question(batch.jobs, batch.doubtful(), batch.unknown, stale)
-                answer = await self._in_thread(self._scanner.check, question)
+                jobs = [
+                    job._replace(path=(*at.path(), name)) if name else job for (at, name), job in batch.jobs.items()
+                ]
+                answer = await self._in_thread(
+                    self._scanner.check, Question(jobs, batch.doubts(), batch.unknown, stale)
+                )
                 if answer is None:
                     return
-                self._settle(batch, answer.there)
+                self._settle(batch, answer)
                 self._enter(batch, answer.seen)
                 batch.changes += [LocalChange(LocalKind.SET, path, True) for path in answer.found if path]
                 self._tell(batch)
@@ -292,25 +315,41 @@ class Watching(Follower):
         finally:
             self._task = None
 
-    def _settle(self, batch: _Batch, there: dict[Path, bool]) -> None:
+    def _settle(self, batch: _Batch, answer: Answer) -> None:
         """Say of doubtful names what is so in the end."""
-        for begin, end, path in batch.merged:
-            if there[path]:  # it went first, and came again
+        there = {(each.job.parent, each.job.path[-1]): found for each, found in answer.there}
+        for spot, states in batch.moves.items():
+            if spot not in there and (len(states) > 1 or None in states) and spot[0].handle in self.tree.by_handle:
+                self._later().moves[spot] = [states[-1] or False] * 2
+        for begin, end, spot in batch.merged:
+            if there.get(spot) is not None:  # it went first, and came again
                 batch.changes[begin:end] = batch.changes[end - 1 : end] + batch.changes[begin : end - 1]
-        for path, is_there in there.items():
-            said = batch.moves[path][-1]
-            if said is not None and said != is_there:
-                kind = LocalKind.ADDED if is_there else LocalKind.REMOVED
-                batch.changes.append(LocalChange(kind, path, False))
+        for doubt, found in answer.there:
+            parent, path = doubt.job.parent, doubt.job.path
+            if found is None and parent is not None:
+                self.tree.lose(parent, path[-1])
+            if doubt.said is not None and doubt.said != (found is not None):
+                kind = LocalKind.REMOVED if found is None else LocalKind.ADDED
+                batch.changes.append(LocalChange(kind, path, bool(found)))
 
     def _enter(self, batch: _Batch, seen: list[Seen]) -> None:
         """Take over the directories that were scanned, and tell what was news in them."""
         for each in seen:
             parent = self.tree.by_handle.get(each.parent) if isinstance(each.parent, bytes) else each.parent
+            if each.missed is not None:
+                if parent is not None and each.missed.tries:
+                    again = each.missed._replace(parent=parent, tries=each.missed.tries - 1)
+                    self._later().jobs[parent, each.path[-1]] = again
+                continue
             self.tree.enter(each.handle, each.path, parent)
             for name, directory in each.entries:
                 self._told.add(Name(each.handle, names.on_disk(name)))
                 batch.changes.append(LocalChange(LocalKind.ADDED, (*each.path, name), directory))
+
+    def _later(self) -> _Batch:
+        if self._left is None:
+            self._left = _Batch()
+        return self._left
 
     def _tell(self, batch: _Batch) -> None:
         if batch.changes and not self._closed:

@@ -17,6 +17,7 @@ from server.store import fanotify, watching
 from server.store.base import Path
 from server.store.fanotify import Event, Group, Name
 from server.store.following import Followed, LocalChange, LocalKind
+from server.store.marked import Tree
 from server.store.posix import PosixStore
 from server.store.watching import Watching
 from server.tests.stores import posix_store
@@ -203,7 +204,9 @@ def test_directories_that_move_take_what_is_below_with_them(
         os.rename(here.directory / "x/c", here.directory / "back")
         assert said(await here.shell("rm back/b/f")) == [(REMOVED, "back/b/f")], "moved by ourselves"
         assert said(await here.shell(f"mv back {outside}/gone; : > {outside}/gone/b/f")) == [(REMOVED, "back")]
-        assert said(await here.shell(f"mv {outside}/gone home")) == [(ADDED, "home")]
+        assert said(await here.shell(f"mv {outside}/gone home")) == [
+            (ADDED, "home"), (ADDED, "home/b"), (ADDED, "home/b/f"),
+        ]  # fmt: skip
         assert said(await here.shell("rm home/b/f")) == [(REMOVED, "home/b/f")]
         tree.close()
 
@@ -229,6 +232,74 @@ def test_what_one_process_does_to_a_name_ends_with_what_is_so(tmp_path: OnDisk) 
         assert changes.index((REMOVED, "there")) < changes.index((ADDED, "there"))
 
     hearing(test, tmp_path)
+
+
+RANDOM = """
+import os, random, sys
+chance = random.Random(int(sys.argv[1]))
+def pick(kind):
+    found = [os.path.join(at, name) for at, *names in os.walk(".") for name in names[kind]]
+    return chance.choice(sorted(found)) if found else None
+def new():
+    return os.path.join(pick(0) if chance.random() < 0.6 and pick(0) else ".", chance.choice("abcde"))
+for _ in range(60):
+    what = chance.choice(["make", "make", "mkdir", "mkdir", "unlink", "rmdir", "move", "move"])
+    try:
+        if what == "make": os.close(os.open(new(), os.O_CREAT))
+        elif what == "mkdir": os.mkdir(new())
+        elif what == "unlink": os.unlink(pick(1) or "none")
+        elif what == "rmdir": os.rmdir(pick(0) or "none")
+        else: os.rename(pick(chance.randrange(2)) or "none", new())
+    except OSError:
+        pass
+"""
+
+
+def replayed(changes: Sequence[LocalChange]) -> set[Path]:
+    """The names there are for someone who knows only what has been told."""
+    there: set[Path] = set()
+
+    def below(path: Path) -> set[Path]:
+        return {each for each in there if each[: len(path)] == path}
+
+    for change in changes:
+        if change.kind is ADDED:
+            there.add(change.path)
+        elif change.kind is REMOVED:
+            there -= below(change.path)
+        elif change.kind is RENAMED:
+            moving = below(change.old)
+            there -= moving | below(change.path)
+            there |= {change.path + each[len(change.old) :] for each in moving} | {change.path}
+    return there
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_a_process_does_who_listens_knows_what_is_there(tmp_path: OnDisk, seed: int) -> None:
+    async def test(here: Here) -> None:
+        tree = await here.follow(tree=True)
+        run(tmp_path, sys.executable, "-c", RANDOM, str(seed))
+        for _ in range(5):  # a scan may find what is to be scanned
+            here.follower.catch_up()
+            await here.quiet()
+        real = {path.relative_to(tmp_path).parts for path in tmp_path.rglob("*")}
+        assert replayed(here.changes) == real
+        directories = {path for path in real if (tmp_path.joinpath(*path)).is_dir()}
+        assert {each.path() for each in here.follower.tree.by_handle.values()} == directories | {()}
+        tree.close()
+
+    hearing(test, tmp_path)
+
+
+def test_directories_never_form_a_ring() -> None:
+    """Told late that a directory is in one that is below it by now."""
+    tree = Tree()
+    one = tree.enter(b"1", ("1",), None)
+    two = tree.enter(b"2", ("1", "2"), one)
+    three = tree.enter(b"3", ("1", "2", "3"), two)
+    tree.enter(b"1", ("1", "2", "3", "1"), three)
+    assert (two.path(), three.path(), one.path()) == (("1", "2"), ("1", "2", "3"), ("1", "2", "3", "1"))
+    assert tree.enter(b"2", ("2", "2"), two).path() == ("1", "2"), "nor is one in itself"
 
 
 def test_names_no_client_sees_are_not_told(tmp_path: OnDisk) -> None:
@@ -360,7 +431,7 @@ def test_a_kernel_without_renames_tells_of_going_and_coming(tmp_path: OnDisk, mo
         tree = await here.follow(tree=True)
         assert said(await here.shell("mkdir d; : > f")) == [(ADDED, "d"), (ADDED, "f")]
         assert said(await here.shell("mv f d/g")) == [(REMOVED, "f"), (ADDED, "d/g")]
-        assert said(await here.shell("mv d e")) == [(REMOVED, "d"), (ADDED, "e")]
+        assert said(await here.shell("mv d e")) == [(REMOVED, "d"), (ADDED, "e"), (ADDED, "e/g")]
         assert said(await here.shell("rm e/g")) == [(REMOVED, "e/g")]
         tree.close()
 
