@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from smbdirect.wire import Buffer
 from transport.base import Lost, Reply
 
+from .changes import place_of
 from .granting import breaks_for_change
-from .lease import Lease, Leases, Place
+from .lease import Lease, Leases
 from .messages.header import Command, Flags, Header
 from .messages.oplock import ACK_REQUIRED, LeaseNotification, OplockBreak, OplockBreakResponse
 from .oplock import HANDLE, READ, Holder, Notice, Oplock, Timer, level_of
@@ -28,6 +29,7 @@ from .step import step
 if TYPE_CHECKING:
     from .connection import ServerConnection
     from .open import Open, Shared
+    from .store.base import Path
     from .work import Work
 
 log = logging.getLogger("smbdirect.breaks")
@@ -157,24 +159,24 @@ class Breaks:
             if holder.rights & READ and holder is not opened.caching:
                 self.begin(holder, 0)
 
-    def place(self, opened: "Open") -> "Place | None":
-        """The directory that `opened` shows in; None where nobody caches any, or it has no name any more."""
+    def place(self, opened: "Open") -> "Path | None":
+        """Where the directory is that `opened` shows in; None where nobody caches any, or no name is left."""
         if not self.leases.on_directories:
             return None
         try:
             path = opened.file.path()
         except Status:
             return None
-        return (opened.tree.share, path[:-1]) if path else None
+        return place_of(opened.tree, path[:-1]) if path else None
 
-    def directory_changed(self, place: "Place | None", *by: bytes | None) -> None:
+    def directory_changed(self, place: "Path | None", *by: bytes | None) -> None:
         """An entry of the directory has changed: leases on it end, but one that all of `by` name as their parent's.
 
         Who caches it hears of that after the answer to who has changed it.
         """
         if place is None:
             return
-        for lease in self.leases.at(*place):
+        for lease in self.leases.at(place):
             if any(key != lease.key[1] for key in by):
                 asyncio.get_running_loop().call_soon(self.begin, lease, 0)
 

@@ -4,8 +4,10 @@ A lease grows when an open asks for more and nothing stands in the way, and its 
 the client can put answers and breaks in order. A break takes rights in steps: while the client is on its way to
 one state a second conflict may demand a lower one, and the client hears of that when it has acknowledged the first.
 
-`Leases` finds them by client and key, and those on directories by where the directory is: whatever changes there
-breaks them. MS-SMB2 3.3.4.7, 3.3.5.9.8, 3.3.5.9.11, 3.3.5.22.2.
+`Leases` finds them by client and key, and those on directories by where the directory is on the machine, so that
+shares which overlap hear of each other: whatever changes there breaks them.
+
+MS-SMB2 3.3.4.7, 3.3.5.9.8, 3.3.5.9.11, 3.3.5.22.2.
 """
 
 from dataclasses import dataclass, field
@@ -19,14 +21,11 @@ from .status import NT, Status
 if TYPE_CHECKING:
     from .open import Open, Shared
     from .store.base import Path
-    from .tree import Share
 
 GRANTED = (READ, READ | HANDLE, READ | WRITE, READ | WRITE | HANDLE)
 """The states a lease can have besides none; any other that is asked for is none."""
 Key = tuple[bytes, bytes]
 """A lease's name: the client's GUID and the lease key."""
-Place = tuple["Share", "Path"]
-"""Where a directory is: the share, and its path there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -107,10 +106,10 @@ class Leases:
 
     def __init__(self) -> None:
         self.by_key: dict[Key, Lease] = {}
-        self._places: dict[Place, list[Lease]] = {}
-        self._place_of: dict[Lease, Place] = {}
+        self._places: dict[Path, list[Lease]] = {}
+        self._place_of: dict[Lease, Path] = {}
 
-    def add(self, lease: Lease, place: "Place | None") -> None:
+    def add(self, lease: Lease, place: "Path | None") -> None:
         """Keep `lease`; on a directory, `place` is where that is."""
         self.by_key[lease.key] = lease
         lease.shared.holders.append(lease)
@@ -122,23 +121,22 @@ class Leases:
             del self.by_key[lease.key]
         self._take(lease)
 
-    def at(self, share: "Share", path: "Path") -> "list[Lease]":
-        """The leases on the directory `path` of `share`."""
-        return list(self._places.get(_folded((share, path)), ()))
+    def at(self, place: "Path") -> "list[Lease]":
+        """The leases on the directory at `place`."""
+        return list(self._places.get(_folded(place), ()))
 
-    def moved(self, shared: "Shared", path: "Path") -> None:
-        """The directory that `shared` is about is at `path` now."""
+    def moved(self, shared: "Shared", place: "Path") -> None:
+        """The directory that `shared` is about is at `place` now."""
         for lease in shared.holders:
             if isinstance(lease, Lease) and lease in self._place_of:
-                place = self._place_of[lease]
                 self._take(lease)
-                self._put(lease, (place[0], path))
+                self._put(lease, place)
 
     @property
     def on_directories(self) -> int:
         return len(self._place_of)
 
-    def _put(self, lease: Lease, place: "Place") -> None:
+    def _put(self, lease: Lease, place: "Path") -> None:
         self._place_of[lease] = place
         self._places.setdefault(_folded(place), []).append(lease)
 
@@ -151,6 +149,6 @@ class Leases:
                 del self._places[_folded(place)]
 
 
-def _folded(place: Place) -> Place:
+def _folded(place: "Path") -> "Path":
     """Names without their case: a client may not spell them as they are stored."""
-    return place[0], tuple(name.casefold() for name in place[1])
+    return tuple(name.casefold() for name in place)

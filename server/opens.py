@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from .breaks import Breaks
 from .changes import Changes
-from .lease import Place
 from .messages.create import ShareAccess
 from .open import Open, Shared
 from .security.access import (
@@ -23,7 +22,7 @@ from .security.access import (
     FILE_WRITE_DATA,
 )
 from .status import NT, Status
-from .store.base import File, FileKey, Kind
+from .store.base import File, FileKey, Kind, Path
 
 if TYPE_CHECKING:
     from .session import Session
@@ -34,7 +33,7 @@ WRITES = FILE_WRITE_DATA | FILE_APPEND_DATA
 SHARED_RIGHTS = READS | WRITES | DELETE
 """Rights that share modes are about; an open with none of them shares with everyone."""
 
-News = tuple[Place | None, tuple[bytes | None, ...]]
+News = tuple[Path | None, tuple[bytes | None, ...]]
 """A directory in which something has changed, and the keys of the leases on it that those who did it have."""
 
 

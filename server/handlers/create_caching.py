@@ -1,6 +1,7 @@
 """Oplocks and leases in CREATE (MS-SMB2 3.3.5.9, 3.3.5.9.8, 3.3.5.9.11): whose caching it breaks and waits for, what
 it may cache itself."""
 
+from ..changes import place_of
 from ..granting import Wish, breaks_for_open, grantable
 from ..lease import Lease
 from ..messages.create import CreateContext, CreateRequest, OplockLevel, find
@@ -148,5 +149,5 @@ def _lease(work: Work, opened: Open, wish: Wish, rights: int, directory: bool) -
     lease = Lease(opened.shared, rights, key=wish.key, version=version, epoch=wish.lease.epoch)
     if rights:
         lease.count()
-    leases.add(lease, (opened.tree.share, opened.file.path()) if directory else None)
+    leases.add(lease, place_of(opened.tree, opened.file.path()) if directory else None)
     return lease

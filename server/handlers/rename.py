@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 
-from ..lease import Place
+from ..changes import place_of
 from ..messages.create import ShareAccess
 from ..messages.fscc_file import FileAttribute
 from ..messages.fscc_set import Rename, RenameFlags
@@ -78,13 +78,13 @@ async def _clear_below(work: Work, opened: Open) -> None:
         raise Status(NT.ACCESS_DENIED, "something below it is open")
 
 
-def _moved(opens: Opens, opened: Open, places: list[Place | None]) -> None:
+def _moved(opens: Opens, opened: Open, places: list[Path | None]) -> None:
     """Leases on the directories it left and came to end; its own, where it is a directory, is elsewhere now."""
     breaks = opens.breaks
     for place in dict.fromkeys([*places, breaks.place(opened)]):
         breaks.directory_changed(place, opened.parent_key)
     if opened.file.kind is Kind.DIRECTORY and breaks.leases.on_directories:
-        breaks.leases.moved(opened.shared, opened.file.path())
+        breaks.leases.moved(opened.shared, place_of(opened.tree, opened.file.path()))
 
 
 async def _enter(work: Work, opened: Open, target: Path) -> None:
@@ -188,4 +188,4 @@ async def _link(work: Work, opened: Open, wanted: Rename) -> None:
             raise Status(NT.ACCESS_DENIED, "what would be replaced is open")
         await opened.file.link(target, wanted.replace)
     opens.changes.linked(opened, target, there is not None)
-    opens.breaks.directory_changed((opened.tree.share, target[:-1]), opened.parent_key)
+    opens.breaks.directory_changed(place_of(opened.tree, target[:-1]), opened.parent_key)

@@ -1,7 +1,5 @@
 """A lease alone: how it grows, how it breaks in steps, what its epoch counts; and where leases are found."""
 
-from typing import Any, cast
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,15 +146,14 @@ def test_whatever_happens_rights_only_grow_by_an_upgrade_and_an_obedient_client_
 
 
 def test_leases_of_a_directory_are_found_where_it_is_whatever_its_case_and_where_it_has_gone() -> None:
-    leases, share, other = Leases(), cast(Any, "one"), cast(Any, "other")
-    made = lease(RH)
-    leases.add(made, (share, ("Some", "where")))
-    assert leases.at(share, ("some", "WHERE")) == [made]
-    assert not leases.at(other, ("Some", "where")) and not leases.at(share, ())
+    leases, made = Leases(), lease(RH)
+    leases.add(made, ("Some", "where"))
+    assert leases.at(("some", "WHERE")) == [made]
+    assert not leases.at(("where",)) and not leases.at(())
     leases.moved(made.shared, ("else",))
-    assert leases.at(share, ("else",)) == [made] and not leases.at(share, ("some", "where"))
+    assert leases.at(("else",)) == [made] and not leases.at(("some", "where"))
     leases.remove(made)
-    assert not leases.at(share, ("else",)) and not leases.by_key and not leases.on_directories
+    assert not leases.at(("else",)) and not leases.by_key and not leases.on_directories
 
 
 def test_a_key_taken_by_another_lease_stays_with_that() -> None:
