@@ -1,7 +1,8 @@
 """Reparse points on disk: a symbolic link for IO_REPARSE_TAG_SYMLINK, the xattr `inode.REPARSE` for any other tag.
 
 A file or empty directory that becomes a symbolic link, or stops being one, is replaced under its name by another
-inode: callers go on with the descriptor they are given. The name is verified to be the file's first.
+inode: callers go on with the descriptor they are given. The name is verified to be the file's first. A file with
+data does not become a link: that would be lost.
 """
 
 import os
@@ -10,7 +11,7 @@ import stat
 
 from ..status import NT, Status
 from . import inode, reparse
-from .naming import place_of
+from .naming import held_place
 from .resolve import Place, Resolver
 
 _ANCHOR = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -32,7 +33,8 @@ def write(resolver: Resolver, descriptor: int, data: bytes) -> int | None:
     present = _tag(descriptor)
     if present not in (0, tag):
         raise Status(reparse.TAG_MISMATCH, f"{present:#x} is there")
-    mode = os.fstat(descriptor).st_mode
+    status = os.fstat(descriptor)
+    mode = status.st_mode
     if stat.S_ISDIR(mode) and not _is_empty(descriptor):
         raise Status(NT.DIRECTORY_NOT_EMPTY, "a directory with entries")
     if tag != reparse.TAG_SYMLINK:
@@ -41,13 +43,12 @@ def write(resolver: Resolver, descriptor: int, data: bytes) -> int | None:
     target = reparse.symlink_target(data)
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
         raise Status(NT.NOT_SUPPORTED, "a special file")
-    place = place_of(resolver, descriptor)
-    try:
+    if stat.S_ISREG(mode) and status.st_size:
+        raise Status(NT.NOT_SUPPORTED, "a file with data")
+    with held_place(resolver, descriptor) as place:
         spare = _spare()
         os.symlink(target, spare, dir_fd=place.directory)
         return _take_place(place, spare, stat.S_ISDIR(mode))
-    finally:
-        place.close()
 
 
 def remove(resolver: Resolver, descriptor: int, tag: int, mode: int) -> int | None:
@@ -60,14 +61,11 @@ def remove(resolver: Resolver, descriptor: int, tag: int, mode: int) -> int | No
     if present != reparse.TAG_SYMLINK:
         os.removexattr(inode.proc(descriptor), inode.REPARSE)
         return None
-    place = place_of(resolver, descriptor)
-    try:
+    with held_place(resolver, descriptor) as place:
         spare = _spare()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         os.close(os.open(spare, flags, mode, dir_fd=place.directory))
         return _take_place(place, spare, False)
-    finally:
-        place.close()
 
 
 def _take_place(place: Place, spare: bytes, directory: bool) -> int:

@@ -99,19 +99,26 @@ def _alone(*directories: int) -> Iterator[None]:
         yield
 
 
-def unlink(resolver: Resolver, streams: Streams, descriptor: int) -> None:
-    """Remove the name of an open file or empty directory, and with its last name what it keeps elsewhere."""
+@contextlib.contextmanager
+def held_place(resolver: Resolver, descriptor: int) -> Iterator[Place]:
+    """Within: the name that an open file has, which no other thread takes from it."""
     for _ in range(_TRIES):
         with contextlib.closing(place_of(resolver, descriptor)) as place, _alone(place.directory):
-            status = os.fstat(descriptor)
-            if _is_name_of(place, status):
-                elsewhere = _going(streams, descriptor, status)
-                _remove(resolver, place, stat.S_ISDIR(status.st_mode))
-                if stat.S_ISDIR(status.st_mode):
-                    resolver.cache.forget(descriptor)
-                _forget(streams, elsewhere)
+            if _is_name_of(place, os.fstat(descriptor)):
+                yield place
                 return
     raise Status(NT.SHARING_VIOLATION, "renamed again and again")
+
+
+def unlink(resolver: Resolver, streams: Streams, descriptor: int) -> None:
+    """Remove the name of an open file or empty directory, and with its last name what it keeps elsewhere."""
+    with held_place(resolver, descriptor) as place:
+        status = os.fstat(descriptor)
+        elsewhere = _going(streams, descriptor, status)
+        _remove(resolver, place, stat.S_ISDIR(status.st_mode))
+        if stat.S_ISDIR(status.st_mode):
+            resolver.cache.forget(descriptor)
+        _forget(streams, elsewhere)
 
 
 def _remove(resolver: Resolver, place: Place, directory: bool) -> None:
