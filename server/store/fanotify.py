@@ -31,6 +31,8 @@ ON_DIRECTORY = 0x40000000
 _EVENT_ON_CHILD = 0x08000000
 _CLOEXEC_NONBLOCK = 0x3
 _REPORT_DIRECTORY_AND_NAME = 0xC00
+_REPORT_WHAT_IS_NAMED = 0x1200
+"""Linux 5.17; then events about one name are merged only where they are about the same file, too."""
 _MARK_ADD, _MARK_REMOVE, _MARK_ONLY_DIRECTORIES = 0x1, 0x2, 0x8
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_HANDLE_FID = -100, 0x1000, 0x200
 
@@ -40,8 +42,8 @@ _HEAD = struct.Struct("=IBBHQii")
 _RECORD = struct.Struct("=BBH")
 _HANDLE = struct.Struct("=Ii")
 _LARGEST_HANDLE = 128
-_NAME, _OLD_NAME, _NEW_NAME = 2, 10, 12
-"""Kinds of record that name something."""
+_FILE, _NAME, _OLD_NAME, _NEW_NAME = 1, 2, 10, 12
+"""Kinds of record: a handle alone, or with a name."""
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.fanotify_mark.argtypes = [ctypes.c_int, ctypes.c_uint, ctypes.c_uint64, ctypes.c_int, ctypes.c_char_p]
@@ -61,6 +63,8 @@ class Event(NamedTuple):
     at: Name | None
     """Where it happened; for a rename where the file is now, None where nothing is marked."""
     old: Name | None = None
+    file: bytes | None = None
+    """The handle of what is named, where the kernel says that."""
 
 
 def _check(result: int) -> int:
@@ -74,7 +78,10 @@ class Group:
     """Marks and their events. Not to be closed while another thread is in a call of it."""
 
     def __init__(self) -> None:
-        self.descriptor = _check(_LIBC.fanotify_init(_CLOEXEC_NONBLOCK | _REPORT_DIRECTORY_AND_NAME, os.O_RDONLY))
+        flags = _CLOEXEC_NONBLOCK | _REPORT_DIRECTORY_AND_NAME
+        self.descriptor = _LIBC.fanotify_init(flags | _REPORT_WHAT_IS_NAMED, os.O_RDONLY)
+        if self.descriptor < 0:
+            self.descriptor = _check(_LIBC.fanotify_init(flags, os.O_RDONLY))
         self._mask = _NAMES | RENAME
 
     def mark(self, directory: int) -> None:
@@ -133,7 +140,9 @@ def parse(data: bytes) -> Iterator[Event]:
         if length < _HEAD.size:
             return
         found = dict(_records(data[at + head : at + length]))
-        yield Event(mask, process, found.get(_NAME) or found.get(_NEW_NAME), found.get(_OLD_NAME))
+        file = found.get(_FILE)
+        at_name = found.get(_NAME) or found.get(_NEW_NAME)
+        yield Event(mask, process, at_name, found.get(_OLD_NAME), file.directory if file is not None else None)
         at += length
 
 
@@ -144,7 +153,7 @@ def _records(data: bytes) -> Iterator[tuple[int, Name]]:
         kind, _, length = _RECORD.unpack_from(data, at)
         if length < _RECORD.size:
             return
-        if kind in (_NAME, _OLD_NAME, _NEW_NAME):
+        if kind in (_FILE, _NAME, _OLD_NAME, _NEW_NAME):
             handle = at + _RECORD.size
             size, _ = _HANDLE.unpack_from(data, handle + 8)
             end = handle + 8 + _HANDLE.size + size

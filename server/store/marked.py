@@ -106,13 +106,20 @@ class Tree:
             return
         self.lose(parent, name)
         self._detach(directory)
-        here: Directory | None = parent
-        while here is not None:  # what we know of directories that move fast may be old: never a ring of them
-            if here.parent is directory:
-                self._detach(here)
-            here = here.parent
+        apart = self._cut(parent, directory)
         directory.parent, directory.name = parent, name
         parent.below[name] = directory
+        if apart is not None:
+            self.prune(apart)
+
+    def _cut(self, below: Directory, above: Directory) -> Directory | None:
+        """Never a ring: what we know of directories that move fast may be old. What is cut off from `above`."""
+        here: Directory | None = below
+        while here is not None and here.parent is not above:
+            here = here.parent
+        if here is not None:
+            self._detach(here)
+        return here
 
     def _detach(self, directory: Directory) -> None:
         """It stands alone, where it is."""

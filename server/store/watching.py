@@ -222,7 +222,7 @@ class Watching(Follower):
             return
         if mask & ON_DIRECTORY:
             if mask & _GOES:
-                self.tree.lose(directory, path[-1])
+                self._gone(directory, path[-1], event.file)
             if mask & _APPEARS and directory.deep():
                 batch.jobs[directory, path[-1]] = Job(path, directory, news=news)
         if not news:
@@ -252,7 +252,7 @@ class Watching(Follower):
         after = (is_in, new[-1]) if is_in is not None and new is not None else None
         directory, news = bool(event.mask & ON_DIRECTORY), event.process != self._us
         if directory:
-            self._moved(before, after, batch, news)
+            self._moved(before, after, batch, news, event.file)
         if not news:
             return
         batch.move(before, False)
@@ -263,18 +263,28 @@ class Watching(Follower):
         elif old is not None:
             batch.changes.append(LocalChange(LocalKind.REMOVED, old, directory))
 
-    def _moved(self, old: Spot | None, new: Spot | None, batch: _Batch, news: bool) -> None:
+    def _moved(self, old: Spot | None, new: Spot | None, batch: _Batch, news: bool, handle: bytes | None) -> None:
         """A directory has been renamed; one that was to be scanned is scanned where it is."""
         waiting = batch.jobs.pop(old, None) if old is not None else None
         if new is None:
             if old is not None:
-                self.tree.lose(*old)
+                self._gone(*old, handle)
             return
-        moved = self.tree.move(*old, *new) if old is not None else None
+        if handle is not None:
+            known = self.tree.by_handle.get(handle)
+            moved = known and self.tree.enter(handle, (*new[0].path(), new[1]), new[0])
+        else:
+            moved = self.tree.move(*old, *new) if old is not None else None
         if moved is not None:
             self._stale += self.tree.prune(moved)
         elif new[0].deep():
             batch.jobs[new] = waiting or Job((*new[0].path(), new[1]), new[0], news=news)
+
+    def _gone(self, parent: Directory, name: str, handle: bytes | None) -> None:
+        """A directory has gone from where it was; another may have come there already."""
+        there = parent.below.get(name)
+        if there is not None and handle in (None, there.handle):
+            self.tree.lose(parent, name)
 
     def _place(self, at: Name | None) -> tuple[Directory | None, Path | None]:
         """The directory, and the whole path; None where that is not followed, and where clients do not see it."""
@@ -341,6 +351,8 @@ class Watching(Follower):
                     again = each.missed._replace(parent=parent, tries=each.missed.tries - 1)
                     self._later().jobs[parent, each.path[-1]] = again
                 continue
+            if each.parent is not None and (parent is None or self.tree.by_handle.get(parent.handle) is not parent):
+                continue  # nobody follows the directory it is in any more
             self.tree.enter(each.handle, each.path, parent)
             for name, directory in each.entries:
                 self._told.add(Name(each.handle, names.on_disk(name)))

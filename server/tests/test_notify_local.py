@@ -297,9 +297,20 @@ def test_directories_never_form_a_ring() -> None:
     one = tree.enter(b"1", ("1",), None)
     two = tree.enter(b"2", ("1", "2"), one)
     three = tree.enter(b"3", ("1", "2", "3"), two)
+    two.hold(tree=True)
     tree.enter(b"1", ("1", "2", "3", "1"), three)
     assert (two.path(), three.path(), one.path()) == (("1", "2"), ("1", "2", "3"), ("1", "2", "3", "1"))
     assert tree.enter(b"2", ("2", "2"), two).path() == ("1", "2"), "nor is one in itself"
+    two.let_go(tree=True)
+    tree.prune(two)
+    assert not tree.by_handle
+
+    one = tree.enter(b"1", ("1",), None)
+    one.hold(tree=False)
+    tree.enter(b"1", ("1", "2", "1"), tree.enter(b"2", ("1", "2"), one))
+    one.let_go(tree=False)
+    tree.prune(one)
+    assert not tree.by_handle, "what is cut off and nobody follows is forgotten"
 
 
 def test_names_no_client_sees_are_not_told(tmp_path: OnDisk) -> None:
