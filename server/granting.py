@@ -91,8 +91,8 @@ def _is_oplock(holder: Holder | None) -> bool:
     return isinstance(holder, Oplock)
 
 
-def grantable(wish: Wish, opened: "Open", directory: bool, fresh: bool) -> int:
-    """The rights that `opened` can be granted of those it wishes; `fresh`: its data was made or cut just now."""
+def grantable(wish: Wish, opened: "Open", directory: bool, size: int) -> int:
+    """The rights that `opened`, of `size` bytes of data, can be granted of those it wishes (MS-FSA 2.1.5.18)."""
     rights = wish.rights
     shared = opened.shared
     others = [other for other in shared.opens if other is not opened]
@@ -100,8 +100,9 @@ def grantable(wish: Wish, opened: "Open", directory: bool, fresh: bool) -> int:
         rights &= ~WRITE
     if any(_keeps_from_writing(wish, other) for other in others):
         rights &= ~WRITE
-    if shared.locks is not None and shared.locks.held and not fresh and not rights & WRITE:
-        return 0
+    locks = shared.locks.held if shared.locks is not None else ()
+    if not rights & WRITE and any(lock.offset < size for lock in locks):
+        return 0  # locks on data that there is
     holders = [holder for holder in shared.holders if not wish.shares(holder)]
     if any(holder.rights & WRITE for holder in holders):  # a stat open has not broken it
         return 0

@@ -113,7 +113,8 @@ def _still_connected(work: Work) -> None:
 def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wish) -> tuple[int, list[CreateContext]]:
     """What `opened` may cache: the oplock level it is answered, and the lease's context where it has one."""
     directory = found.file.kind is Kind.DIRECTORY and not found.file.stream
-    rights = grantable(wish, opened, directory, found.made or cuts(asked.request, found))
+    size = 0 if found.made or cuts(asked.request, found) else found.stat.size
+    rights = grantable(wish, opened, directory, size)
     if wish.lease is None:
         if not work.last:  # it may be broken before the client hears of the open: only II needs no answer
             rights &= READ

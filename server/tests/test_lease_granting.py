@@ -121,16 +121,16 @@ def test_who_may_keep_writes_disturbs_nobody_by_writing(key: bytes | None) -> No
 
 @pytest.mark.parametrize("asked", range(8))
 def test_alone_every_state_that_a_lease_can_have_is_granted(asked: int) -> None:
-    assert grantable(lease(asked), opened(shared()), False, False) == (asked if asked in GRANTED else 0)
+    assert grantable(lease(asked), opened(shared()), False, 0) == (asked if asked in GRANTED else 0)
 
 
 @pytest.mark.parametrize("level", RIGHTS)
 def test_alone_every_oplock_is_granted(level: int) -> None:
-    assert grantable(Wish(level), opened(shared()), False, False) == RIGHTS[level]
+    assert grantable(Wish(level), opened(shared()), False, 0) == RIGHTS[level]
 
 
 def test_a_directory_is_never_leased_to_write() -> None:
-    assert grantable(lease(RWH), opened(shared()), True, False) == RH
+    assert grantable(lease(RWH), opened(shared()), True, 0) == RH
 
 
 def _other_reader(where: Shared) -> None:
@@ -145,44 +145,51 @@ def _broken_lease(where: Shared) -> None:
 def test_beside_others_nobody_may_keep_writes(other: Any) -> None:
     where = shared()
     other(where)
-    assert grantable(lease(RWH), opened(where), False, False) == RH
-    assert grantable(Wish(OplockLevel.BATCH), opened(where), False, False) == R
+    assert grantable(lease(RWH), opened(where), False, 0) == RH
+    assert grantable(Wish(OplockLevel.BATCH), opened(where), False, 0) == R
 
 
 def test_a_stat_open_beside_it_leaves_it_everything() -> None:
     where = shared()
     opened(where, STAT_ACCESS)
-    assert grantable(lease(RWH), opened(where), False, False) == RWH
+    assert grantable(lease(RWH), opened(where), False, 0) == RWH
 
 
 def test_beside_its_own_lease_an_open_may_have_everything() -> None:
     where = shared()
     hold(where, R, b"mine")
-    assert grantable(lease(RWH), opened(where), False, False) == RWH
+    assert grantable(lease(RWH), opened(where), False, 0) == RWH
 
 
 def test_beside_an_oplock_a_lease_keeps_no_handles_and_beside_a_lease_that_does_there_is_no_oplock() -> None:
     where = shared()
     hold(where, R)
-    assert grantable(lease(RWH), opened(where), False, False) == R
+    assert grantable(lease(RWH), opened(where), False, 0) == R
     where = shared()
     hold(where, RH, b"other")
-    assert grantable(Wish(OplockLevel.II), opened(where), False, False) == 0
+    assert grantable(Wish(OplockLevel.II), opened(where), False, 0) == 0
 
 
 def test_beside_one_who_keeps_writes_nobody_else_gets_anything() -> None:
     where = shared()
     hold(where, RW, b"other")
     for wish in (lease(RWH), Wish(OplockLevel.II)):
-        assert grantable(wish, opened(where, STAT_ACCESS), False, False) == 0
+        assert grantable(wish, opened(where, STAT_ACCESS), False, 0) == 0
 
 
-def test_locked_data_is_cached_only_by_who_is_alone_or_has_just_cut_it() -> None:
+def test_locked_data_is_cached_by_nobody_and_locks_beyond_the_end_do_not_count() -> None:
     where = shared()
     other = opened(where)
+    where.locks = Locks([Range(other, 5, 1, True)])
+    assert grantable(lease(RWH), opened(where), False, 6) == 0
+    assert grantable(lease(RWH), opened(where), False, 5) == RH
+
+
+def test_who_is_alone_may_cache_what_it_locks_itself() -> None:
+    where = shared()
+    other = hold(where, R, b"mine")
     where.locks = Locks([Range(other, 0, 1, True)])
-    assert grantable(lease(RWH), opened(where), False, False) == 0
-    assert grantable(lease(RWH), opened(where), False, True) == RH
+    assert grantable(lease(RWH), opened(where), False, 6) == RWH
 
 
 def test_what_is_asked_for_is_never_exceeded() -> None:
@@ -190,6 +197,6 @@ def test_what_is_asked_for_is_never_exceeded() -> None:
     holder: Holder | None = hold(where, R, b"other").caching
     assert holder is not None
     for rights in range(8):
-        granted = grantable(lease(rights), opened(where), False, False)
+        granted = grantable(lease(rights), opened(where), False, 0)
         assert not granted & ~rights and not granted & WRITE and (granted in GRANTED or not granted)
         assert not granted & HANDLE or rights & HANDLE
