@@ -1,141 +1,21 @@
 """What other processes do in a share's directories, as the real kernel tells it; the changes are made by a shell."""
 
 import asyncio
-import ctypes
-import errno
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path as OnDisk
 
 import pytest
 
 from server.store import fanotify, watching
 from server.store.base import Path
-from server.store.fanotify import Event, Group, Name
-from server.store.following import Followed, LocalChange, LocalKind
+from server.store.fanotify import Event
+from server.store.following import LocalChange
 from server.store.marked import Tree
-from server.store.posix import PosixStore
-from server.store.watching import Watching
-from server.tests.stores import posix_store
+from server.tests.local import ADDED, NEEDS_FANOTIFY, REMOVED, RENAMED, SET, WRITTEN, Here, hearing, run, said
 
-ADDED, REMOVED, RENAMED, WRITTEN, SET = LocalKind
-PATIENCE = 30
-"""Seconds after which something that should be heard is not waited for any more."""
-
-
-def _hears(directory: OnDisk) -> bool:
-    """Whether this kernel lets us, and the file system there has what it takes."""
-    try:
-        group = Group()
-    except (OSError, AttributeError):
-        return False
-    descriptor = os.open(directory, os.O_PATH)
-    try:
-        fanotify.handle_of(descriptor)
-        group.mark(descriptor)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-        group.close()
-    return True
-
-
-pytestmark = pytest.mark.skipif(
-    not _hears(OnDisk(tempfile.gettempdir())), reason="no fanotify with names for this process here"
-)
-
-
-def run(directory: OnDisk, *command: str) -> None:
-    """All of it has happened when this returns, and nothing has been heard of it yet."""
-    subprocess.run(command, cwd=directory, check=True)
-
-
-class Here:
-    """A share in a directory, what is heard of it, and another process that changes it."""
-
-    def __init__(self, directory: OnDisk, most: int = watching.MOST, **settings: object) -> None:
-        self.directory = directory
-        self.store: PosixStore = posix_store(directory, **settings)
-        self.changes: list[LocalChange] = []
-        self.losses = 0
-        self._more = asyncio.Event()
-        follower = Watching(
-            Group(), self.store.resolver, self.store.threads, self.store.vetoed, self._heard, self._lost, most
-        )
-        self.follower = follower
-
-    def _heard(self, changes: Sequence[LocalChange]) -> None:
-        self.changes += changes
-        self._more.set()
-
-    def _lost(self) -> None:
-        self.losses += 1
-
-    async def quiet(self) -> None:
-        """Once what was to be looked at has been looked at."""
-        while self.follower._task is not None:
-            await asyncio.wait([self.follower._task])
-
-    async def follow(self, *path: str, tree: bool = False) -> Followed:
-        followed = await self.follower.follow(path, tree)
-        assert followed is not None
-        return followed
-
-    async def shell(self, script: str) -> list[LocalChange]:
-        """What is heard of a script, which is run by another process."""
-        return await self.process("sh", "-ec", script)
-
-    async def python(self, script: str) -> list[LocalChange]:
-        """The same in Python: all is done by one process, so that the kernel may merge it."""
-        return await self.process(sys.executable, "-c", script)
-
-    async def process(self, *command: str) -> list[LocalChange]:
-        """Everything up to a last mark in the share's root has been heard when this returns."""
-        run(self.directory, *command)
-        run(self.directory, "mkdir", "end")
-        async with asyncio.timeout(PATIENCE):
-            while not any(change.path == ("end",) for change in self.changes):
-                self._more.clear()
-                await self._more.wait()
-        run(self.directory, "rmdir", "end")
-        async with asyncio.timeout(PATIENCE):
-            while not any(change.path == ("end",) and change.kind is REMOVED for change in self.changes):
-                self._more.clear()
-                await self._more.wait()
-        found = [change for change in self.changes if change.path != ("end",)]
-        self.changes.clear()
-        return found
-
-
-def hearing(test: Callable[[Here], Awaitable[None]], directory: OnDisk, **settings: object) -> None:
-    """Run `test` with a share in `directory` whose root is followed alone."""
-
-    async def use() -> None:
-        here = Here(directory, **settings)  # type: ignore[arg-type]
-        root = await here.follow()
-        try:
-            await test(here)
-        finally:
-            root.close()
-            await here.quiet()
-            assert not here.follower.tree.by_handle, "a directory is still followed"
-            here.follower.close()
-            here.follower.close()
-            await here.store.close()
-        assert len(asyncio.all_tasks()) == 1
-
-    before = set(os.listdir("/proc/self/fd"))
-    asyncio.run(use())
-    assert set(os.listdir("/proc/self/fd")) == before, "a descriptor was left open"
-
-
-def said(changes: Sequence[LocalChange]) -> list[tuple[LocalKind, str]]:
-    return [(change.kind, "/".join(change.path)) for change in changes]
+pytestmark = NEEDS_FANOTIFY
 
 
 def test_everything_that_happens_to_names_and_files_is_heard_in_order(tmp_path: OnDisk) -> None:
@@ -402,89 +282,3 @@ def test_closing_in_the_middle_of_a_scan_waits_for_it(tmp_path: OnDisk) -> None:
     before = set(os.listdir("/proc/self/fd"))
     asyncio.run(use())
     assert set(os.listdir("/proc/self/fd")) == before
-
-
-def test_a_kernel_without_it_is_no_fault(tmp_path: OnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(group: Group) -> None:
-        raise PermissionError(1, "a container's filter")
-
-    monkeypatch.setattr(Group, "__init__", refuse)
-
-    async def use() -> None:
-        store = posix_store(tmp_path)
-        assert store.watch(lambda changes: None, lambda: None) is None
-        await store.close()
-
-    asyncio.run(use())
-
-
-def test_a_kernel_without_renames_tells_of_going_and_coming(tmp_path: OnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linux before 5.17: the directory is marked for what that has."""
-    real = fanotify._LIBC.fanotify_mark
-
-    def old(descriptor: int, flags: int, mask: int, at: int, path: bytes) -> int:
-        if mask & fanotify.RENAME:
-            ctypes.set_errno(errno.EINVAL)
-            return -1
-        result: int = real(descriptor, flags, mask, at, path)
-        return result
-
-    class Old:
-        fanotify_mark = staticmethod(old)
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(fanotify_libc, name)
-
-    fanotify_libc = fanotify._LIBC
-    monkeypatch.setattr(fanotify, "_LIBC", Old())
-
-    async def test(here: Here) -> None:
-        tree = await here.follow(tree=True)
-        assert said(await here.shell("mkdir d; : > f")) == [(ADDED, "d"), (ADDED, "f")]
-        assert said(await here.shell("mv f d/g")) == [(REMOVED, "f"), (ADDED, "d/g")]
-        assert said(await here.shell("mv d e")) == [(REMOVED, "d"), (ADDED, "e"), (ADDED, "e/g")]
-        assert said(await here.shell("rm e/g")) == [(REMOVED, "e/g")]
-        tree.close()
-
-    hearing(test, tmp_path)
-
-
-NAMED = Name(b"\1" * 8 + b"\4\0\0\0\1\0\0\0hand", b"name")
-
-
-def record(kind: int, at: Name, size: int | None = None) -> bytes:
-    raw = at.directory + at.name + b"\0\0"
-    return fanotify._RECORD.pack(kind, 0, 4 + len(raw) if size is None else size) + raw
-
-
-def packed(mask: int, *records: bytes, size: int | None = None) -> bytes:
-    data = b"".join(records)
-    return fanotify._HEAD.pack(24 + len(data) if size is None else size, 3, 0, 24, mask, -1, 7) + data
-
-
-def test_events_are_read_as_the_kernel_writes_them() -> None:
-    data = packed(fanotify.CREATE, record(2, NAMED)) + packed(
-        fanotify.RENAME, record(10, NAMED), record(4, NAMED), record(12, NAMED._replace(name=b"new"))
-    )
-    data += packed(fanotify.OVERFLOW)
-    assert list(fanotify.parse(data)) == [
-        Event(fanotify.CREATE, 7, NAMED),
-        Event(fanotify.RENAME, 7, NAMED._replace(name=b"new"), NAMED),
-        Event(fanotify.OVERFLOW, 7, None),
-    ]
-    assert list(fanotify.parse(packed(1, size=0))) == []
-    assert list(fanotify.parse(packed(1, record(2, NAMED, size=0)))) == [Event(1, 7, None)]
-
-
-def test_the_path_of_a_share_on_this_machine(tmp_path: OnDisk) -> None:
-    async def use() -> None:
-        store = posix_store(tmp_path)
-        assert store.location == tmp_path.resolve().parts[1:]
-        await store.close()
-        root: Path = PosixStore("/", store.options).location
-        assert root == ()
-
-    asyncio.run(use())
-
-
-assert shutil.which("sh"), "a shell makes the changes"
