@@ -311,6 +311,8 @@ class MemoryFile(File):
             raise Status(NT.OBJECT_NAME_COLLISION, there.name)
         if there.node.kind is Kind.DIRECTORY:
             raise Status(NT.ACCESS_DENIED, "a directory is not replaced")
+        above = there.parent.node.descriptor() if there.parent is not None else b""
+        access.check(there.node.descriptor(), self.who, access.DELETE, above)
         there.parent = None
         there.node.links -= 1
 

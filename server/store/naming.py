@@ -19,6 +19,7 @@ from server.security import access
 from ..status import NT, Status
 from . import acls, inode, names, syscalls
 from .base import Identity, Path
+from .inode import Inode
 from .namecache import Change
 from .resolve import Place, Resolver
 from .streams import Streams
@@ -152,7 +153,7 @@ def rename(resolver: Resolver, streams: Streams, who: Identity, descriptor: int,
                     _may_add(goal.directory, who, stat.S_ISDIR(status.st_mode))
                 with _alone(source.directory, goal.directory):
                     if _is_name_of(source, status):
-                        _move(resolver, streams, status, source, goal, target[-1], replace)
+                        _move(resolver, streams, who, status, source, goal, target[-1], replace)
                         return
     raise Status(NT.SHARING_VIOLATION, "renamed again and again")
 
@@ -160,6 +161,7 @@ def rename(resolver: Resolver, streams: Streams, who: Identity, descriptor: int,
 def _move(
     resolver: Resolver,
     streams: Streams,
+    who: Identity,
     status: os.stat_result,
     source: Place,
     goal: Place,
@@ -175,7 +177,7 @@ def _move(
             replace = True  # only its case changes, if anything
             source = _aside(source, goal)
         else:
-            _may_replace(there.status, replace)
+            _may_replace(there, goal, who, replace)
             over, another_link = there.name, same
             elsewhere = [] if same else there.elsewhere
     with resolver.cache.changes(source.directory, goal.directory) as (left, entered):
@@ -208,6 +210,7 @@ class _There(NamedTuple):
     name: bytes
     status: os.stat_result
     elsewhere: list[str]
+    acl: bytes
 
 
 def _there(resolver: Resolver, streams: Streams, goal: Place, name: str) -> _There | None:
@@ -215,8 +218,9 @@ def _there(resolver: Resolver, streams: Streams, goal: Place, name: str) -> _The
     if found is None:
         return None
     try:
-        status = os.fstat(found[0])
-        return _There(found[1], status, _going(streams, found[0], status))
+        there = Inode.of(found[0])
+        acl = acls.of(there.status, there.path, there.xattrs)
+        return _There(found[1], there.status, _going(streams, found[0], there.status), acl)
     finally:
         os.close(found[0])
 
@@ -245,7 +249,7 @@ def link(resolver: Resolver, streams: Streams, who: Identity, descriptor: int, t
         with _alone(goal.directory):
             there = _there(resolver, streams, goal, target[-1])
             if there is not None:
-                _may_replace(there.status, replace)
+                _may_replace(there, goal, who, replace)
                 if os.path.samestat(there.status, os.fstat(descriptor)) and there.name == goal.name:
                     return
             with resolver.cache.change(goal.directory) as change:
@@ -273,11 +277,13 @@ def _may_add(directory: int, who: Identity, subdirectory: bool) -> None:
     access.check(acls.of_directory(directory), who, right)
 
 
-def _may_replace(other: os.stat_result, replace: bool) -> None:
+def _may_replace(there: _There, goal: Place, who: Identity, replace: bool) -> None:
+    """What is replaced is deleted: who may not delete it may not replace it."""
     if not replace:
         raise Status(NT.OBJECT_NAME_COLLISION, "the new name is taken")
-    if stat.S_ISDIR(other.st_mode):
+    if stat.S_ISDIR(there.status.st_mode):
         raise Status(NT.ACCESS_DENIED, "a directory is not replaced")
+    access.check(there.acl, who, access.DELETE, acls.of_directory(goal.directory))
 
 
 def _same(one: int, other: int) -> bool:

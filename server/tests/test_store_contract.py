@@ -5,6 +5,8 @@ from pathlib import Path as Directory
 import pytest
 
 from server.messages.reparse import SymbolicLink, SymbolicLinkError
+from server.security import access, acl, sids
+from server.security.descriptors import SecurityDescriptor
 from server.status import NT, Status
 from server.store.base import FileKey, Kind, Make, New, Store, Wanted
 
@@ -183,6 +185,23 @@ async def test_a_rename_never_replaces_a_directory(store: Store) -> None:
     with refused(NT.OBJECT_NAME_COLLISION):
         await directory.rename(("a",), False)
     for each in (file, directory):
+        await each.close()
+
+
+@pytest.mark.parametrize("way", ["rename", "link"])
+@scenario
+async def test_who_may_not_delete_a_file_does_not_replace_it(store: Store, way: str) -> None:
+    directory = await made_directory(store, "d")
+    file, there = await made(store, "d", "a"), await made(store, "d", "b", data=b"stays")
+    every_right_but = access.FILE_ALL_ACCESS & ~access.FILE_DELETE_CHILD
+    for each, rights in ((directory, every_right_but), (there, access.FILE_GENERIC_READ)):
+        dacl = [acl.Ace(acl.ALLOWED, 0, rights, sids.EVERYONE)]
+        await each.set_descriptor(SecurityDescriptor(acl.DACL_PRESENT, None, None, dacl).pack(), 4)
+    with refused(NT.ACCESS_DENIED):
+        await getattr(file, way)(("d", "B"), True)
+    assert await names(store, "d") == {"a", "b"}
+    assert await content(there) == b"stays"
+    for each in (directory, file, there):
         await each.close()
 
 
