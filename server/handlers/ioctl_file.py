@@ -52,10 +52,16 @@ def _held(work: Work, access: int) -> Open:
     return opened
 
 
+def _attributes_changed(work: Work, opened: Open) -> None:
+    opens = work.connection.server.opens
+    opens.changes.modified(opened, CompletionFilter.ATTRIBUTES)
+    opens.breaks.parent_changed(opened)
+
+
 async def _set_sparse(work: Work, request: IoctlRequest) -> bytes:
     opened = _file(work, FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES | FILE_APPEND_DATA)
     await opened.file.set_sparse(parse_set_sparse(request.input))
-    work.connection.server.opens.changes.modified(opened, CompletionFilter.ATTRIBUTES)
+    _attributes_changed(work, opened)
     return b""
 
 
@@ -139,7 +145,7 @@ async def _set_reparse(work: Work, request: IoctlRequest) -> bytes:
     opened = _held(work, FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES)
     _check_reparse(request.input)
     await opened.file.set_reparse(request.input)
-    work.connection.server.opens.changes.modified(opened, CompletionFilter.ATTRIBUTES)
+    _attributes_changed(work, opened)
     return b""
 
 
@@ -155,7 +161,7 @@ def _check_reparse(data: bytes) -> ReparseBuffer:
 async def _delete_reparse(work: Work, request: IoctlRequest) -> bytes:
     opened = _held(work, FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES)
     await opened.file.delete_reparse(_check_reparse(request.input).tag)
-    work.connection.server.opens.changes.modified(opened, CompletionFilter.ATTRIBUTES)
+    _attributes_changed(work, opened)
     return b""
 
 

@@ -169,6 +169,7 @@ async def _full_ea(work: Work, opened: Open, data: bytes) -> None:
     eas = unpack_eas(memoryview(data))
     await other_change(opened, lambda: opened.file.set_eas(eas))
     work.connection.server.opens.changes.modified(opened, Filter.EA)
+    work.connection.server.opens.breaks.parent_changed(opened)
 
 
 async def _ignored(work: Work, opened: Open, data: bytes) -> None:
