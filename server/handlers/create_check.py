@@ -60,6 +60,8 @@ async def check_kind(asked: Asked, found: Found) -> None:
             )
     elif wanted.new.directory:
         raise Status(NT.NOT_A_DIRECTORY)
+    if wanted.delete_on_close and not wanted.path and not wanted.stream:
+        raise Status(NT.CANNOT_DELETE, "the share's root")
     if found.made:
         return
     if attributes & Attribute.READONLY and kind is Kind.FILE:

@@ -99,10 +99,13 @@ async def _disposition_ex(work: Work, opened: Open, data: bytes) -> None:
     """With POSIX semantics the name goes at once; the file goes with its last open, as on any POSIX system."""
     flags = DispositionEx.parse(data).flags
     delete = bool(flags & DispositionFlags.DELETE)
+    read_only_too = bool(flags & DispositionFlags.IGNORE_READONLY_ATTRIBUTE)
     if flags & DispositionFlags.ON_CLOSE:
+        if delete:
+            await _check_deletable(opened, read_only_too)
         opened.mode.delete_on_close = delete
         return
-    await _set_delete(work, opened, delete, bool(flags & DispositionFlags.IGNORE_READONLY_ATTRIBUTE))
+    await _set_delete(work, opened, delete, read_only_too)
     if delete and flags & DispositionFlags.POSIX_SEMANTICS:
         opens = work.connection.server.opens
         place, removing = opens.breaks.place(opened), opens.changes.removing(opened)
@@ -115,17 +118,21 @@ async def _disposition_ex(work: Work, opened: Open, data: bytes) -> None:
 async def _set_delete(work: Work, opened: Open, delete: bool, read_only_too: bool) -> None:
     """Mark the file for deletion, or take that back (MS-FSA 2.1.5.15.3)."""
     if delete:
-        stat = await opened.file.stat()
-        if stat.attributes & FileAttribute.READONLY and not read_only_too:
-            raise Status(NT.CANNOT_DELETE, "READONLY")
-        if not opened.file.stream and not opened.file.path():
-            raise Status(NT.CANNOT_DELETE, "the share's root")
+        await _check_deletable(opened, read_only_too)
         if opened.file.kind is Kind.DIRECTORY and not opened.file.stream and not await opened.file.is_empty():
             raise Status(NT.DIRECTORY_NOT_EMPTY)
         await work.connection.server.opens.breaks.take_handles(work, opened.shared, opened)
         work.connection.server.opens.will_delete(opened)
     else:
         opened.shared.delete_pending = False
+
+
+async def _check_deletable(opened: Open, read_only_too: bool) -> None:
+    stat = await opened.file.stat()
+    if stat.attributes & FileAttribute.READONLY and not read_only_too:
+        raise Status(NT.CANNOT_DELETE, "READONLY")
+    if not opened.file.stream and not opened.file.path():
+        raise Status(NT.CANNOT_DELETE, "the share's root")
 
 
 async def _allocation(work: Work, opened: Open, data: bytes) -> None:

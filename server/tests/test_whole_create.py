@@ -13,7 +13,7 @@ from benchmarks.client.tree import READ_ATTRIBUTES, SHARE_ALL
 from server.messages.create import CreateContext, CreateOptions, Disposition, OplockLevel, ShareAccess
 from server.messages.create_contexts import ContextName, Lease, LeaseState
 from server.messages.fscc_file import FileAttribute, FileClass
-from server.messages.fscc_set import Rename, RenameFlags
+from server.messages.fscc_set import DispositionEx, DispositionFlags, Rename, RenameFlags
 from server.security.access import DELETE, FILE_READ_DATA, FILE_WRITE_DATA
 from server.status import NT, Status
 from server.store.base import File, Path
@@ -214,6 +214,23 @@ def test_a_renamed_stream_goes_on_for_all_who_have_it_open(kind: str, tmp_path: 
             await use(await here.tree())
 
     asyncio.run(run())
+
+
+def test_what_may_not_be_deleted_is_not_deleted_at_the_close_either() -> None:
+    at_close = DispositionEx(DispositionFlags.DELETE | DispositionFlags.ON_CLOSE).pack()
+
+    async def use(tree: Tree) -> None:
+        await (await tree.create("x", disposition=CREATE, attributes=FileAttribute.READONLY)).close()
+        for name in ("x", ""):
+            with refused(NT.CANNOT_DELETE):
+                await tree.create(name, DELETE, options=CreateOptions.DELETE_ON_CLOSE)
+            file = await tree.create(name, DELETE)
+            with refused(NT.CANNOT_DELETE):
+                await file.set(FileClass.DISPOSITION_EX, at_close)
+            await file.close()
+        await tree.create("x", READ_ATTRIBUTES)
+
+    with_tree(use)
 
 
 def test_a_directory_that_goes_while_its_lease_is_granted_is_not_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
