@@ -90,8 +90,8 @@ async def _allocated(work: Work, request: IoctlRequest) -> bytes:
         raise Status(NT.INVALID_PARAMETER, f"{asked.length} bytes at {asked.offset}")
     if not asked.length:
         return b""
-    ranges = await _ranges(opened, asked)
     room = request.max_output // Range.SIZE
+    ranges = await _ranges(opened, asked, room + 1)
     if len(ranges) > room:
         if not room:
             raise Status(NT.BUFFER_TOO_SMALL)
@@ -99,11 +99,11 @@ async def _allocated(work: Work, request: IoctlRequest) -> bytes:
     return b"".join(Range(offset, length).pack() for offset, length in ranges[:room])
 
 
-async def _ranges(opened: Open, asked: Range) -> list[tuple[int, int]]:
+async def _ranges(opened: Open, asked: Range, most: int) -> list[tuple[int, int]]:
     """What of `asked` holds data: all of it up to the end of a file that is not sparse (MS-FSA 2.1.5.10.22)."""
     stat = await opened.file.stat()
     if stat.attributes & FileAttribute.SPARSE_FILE:
-        return await opened.file.allocated(asked.offset, asked.length)
+        return await opened.file.allocated(asked.offset, asked.length, most)
     length = min(asked.length, stat.size - asked.offset)
     return [(asked.offset, length)] if length > 0 else []
 

@@ -224,8 +224,8 @@ class File(ABC):
         stays."""
 
     @abstractmethod
-    async def allocated(self, offset: int, length: int) -> list[tuple[int, int]]:
-        """(offset, length) of the ranges that hold data, clipped to the question, in order."""
+    async def allocated(self, offset: int, length: int, most: int = 65536) -> list[tuple[int, int]]:
+        """(offset, length) of the first ranges that hold data, `most` of them, clipped to the question, in order."""
 
     @abstractmethod
     async def trim(self, ranges: Sequence[tuple[int, int]]) -> None: ...

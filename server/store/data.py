@@ -79,12 +79,12 @@ def zero(descriptor: int, offset: int, length: int, holes: bool) -> None:
         done += os.pwrite(descriptor, nothing[: length - done], offset + done)
 
 
-def allocated(descriptor: int, offset: int, length: int) -> list[tuple[int, int]]:
-    """The ranges of data in [offset, offset + length), in order."""
+def allocated(descriptor: int, offset: int, length: int, most: int) -> list[tuple[int, int]]:
+    """The first `most` ranges of data in [offset, offset + length), in order."""
     end = min(offset + length, os.fstat(descriptor).st_size)
     found: list[tuple[int, int]] = []
     at = offset
-    while at < end:
+    while at < end and len(found) < most:
         try:
             start = os.lseek(descriptor, at, os.SEEK_DATA)
         except OSError as error:

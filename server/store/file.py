@@ -100,8 +100,8 @@ class PosixFile(Metadata):
     async def zero(self, offset: int, length: int) -> None:
         await self._hop(self.who, self._zero, offset, length)
 
-    async def allocated(self, offset: int, length: int) -> list[tuple[int, int]]:
-        return await self._hop(ANYONE, data.allocated, self._for_reading(), offset, length)
+    async def allocated(self, offset: int, length: int, most: int = 65536) -> list[tuple[int, int]]:
+        return await self._hop(ANYONE, data.allocated, self._for_reading(), offset, length, most)
 
     async def trim(self, ranges: Sequence[tuple[int, int]]) -> None:
         await self._hop(self.who, data.trim, self._for_writing(), ranges)

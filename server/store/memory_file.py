@@ -117,7 +117,7 @@ class MemoryFile(File):
         if end > offset:
             self._named.data[offset:end] = bytes(end - offset)
 
-    async def allocated(self, offset: int, length: int) -> list[tuple[int, int]]:
+    async def allocated(self, offset: int, length: int, most: int = 65536) -> list[tuple[int, int]]:
         length = min(length, len(self._named.data) - offset)
         return [(offset, length)] if length > 0 else []
 

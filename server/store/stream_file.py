@@ -106,7 +106,7 @@ class StreamFile(PosixFile):
             self._store.streams.write(self._descriptor, self._kept(), [bytes(step)], offset)
             offset, length = offset + step, length - step
 
-    async def allocated(self, offset: int, length: int) -> list[tuple[int, int]]:
+    async def allocated(self, offset: int, length: int, most: int = 65536) -> list[tuple[int, int]]:
         size = await self._do(lambda: self._store.streams.size(self._descriptor, self._kept()))
         length = min(length, size - offset)
         return [(offset, length)] if length > 0 else []

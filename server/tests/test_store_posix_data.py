@@ -171,6 +171,7 @@ async def test_holes_are_made_where_the_file_is_sparse(store: PosixStore, root: 
     await file.set_sparse(True)
     await file.zero(65536, 1 << 19)
     assert await file.allocated(0, 1 << 20) == [(0, 65536), (65536 + (1 << 19), (1 << 19) - 65536)]
+    assert await file.allocated(0, 1 << 20, 1) == [(0, 65536)]
     assert await file.allocated(65536, 4096) == []
     await file.close()
 
