@@ -119,6 +119,8 @@ async def _copy_whole(work: Work, source: Open, target: Open) -> bytes:
     size = (await source.file.stat()).size
     done = 0
     while done < size and not work.cancelled:
+        if _barred(source, target, CopyChunk(done, done, min(PIECE, size - done))):
+            raise Status(NT.FILE_LOCK_CONFLICT)
         count = await target.file.copy_from(source.file, done, done, min(PIECE, size - done))
         if not count:
             break

@@ -111,6 +111,7 @@ async def write(work: Work, request: WriteRequest) -> WriteResponse:
         assert remote is not None and request.descriptors is not None
         block = await work.take(length)
         await remote.read(request.descriptors, block, length)
+        _check_writable(opened, request.offset, length)  # somebody may have locked it meanwhile
         data = block.view[:length]
     breaks = work.connection.server.opens.breaks
     durable = opened.mode.write_through or bool(request.flags & WRITEFLAG_WRITE_THROUGH)

@@ -177,6 +177,28 @@ async def go(here: Whole, way: str) -> None:
     await settle()
 
 
+def test_what_is_locked_while_data_is_fetched_is_not_written() -> None:
+    async def test(here: Whole, store: GatedStore, tree: Tree, file: File) -> None:
+        memory = here.far[0].remote
+        assert isinstance(memory, LoopbackMemory)
+        here.far[0].remote = GatedMemory(memory, store.gate)
+        windows = await Windows.open(here.near[0].memory, here.clients_arena, [LENGTH])
+        windows.fill(b"\xee" * LENGTH)
+        other = await tree.create("file")
+        store.gate.shut()
+        request = WriteRequest(file.id, 0, channel=Channel.RDMA_V1, remaining_bytes=LENGTH)
+        request.descriptors = windows.descriptors
+        call = await tree.post(request)
+        await store.gate.entered.wait()
+        await other.lock(0, 1)
+        store.gate.opened.set()
+        assert (await call.answer()).keep().status == NT.FILE_LOCK_CONFLICT
+        assert await other.read(0, LENGTH) == pattern(LENGTH)
+        windows.close()
+
+    gated(test)
+
+
 @pytest.mark.parametrize("way", ["leaves", "is lost"])
 def test_peer_goes_while_its_memory_is_being_fetched(way: str) -> None:
     async def test(here: Whole, store: GatedStore, tree: Tree, file: File) -> None:

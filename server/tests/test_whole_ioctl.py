@@ -93,6 +93,21 @@ def test_a_copy_that_meets_a_lock_tells_how_far_it_came() -> None:
     with_tree(use)
 
 
+@pytest.mark.parametrize("which", ["source", "target"])
+def test_a_copy_of_a_whole_file_heeds_locks_too(which: str) -> None:
+    async def use(tree: Tree) -> None:
+        await (await tree.create("source", disposition=Disposition.CREATE)).write(0, b"12345678")
+        target = await tree.create("target", disposition=Disposition.CREATE)
+        await (await tree.create(which)).lock(7, 1)
+        wanted = CopyChunkRequest(await key_of(tree, "source", 1), [])
+        call = await tree.post(IoctlRequest(Fsctl.SRV_COPYCHUNK, target.id, wanted.pack(), max_output=12))
+        assert (await call.answer()).keep().status == NT.FILE_LOCK_CONFLICT
+        with pytest.raises(Status, match="END_OF_FILE"):
+            await target.read(0, 4)
+
+    with_tree(use)
+
+
 def test_a_source_that_may_be_executed_may_be_copied() -> None:
     async def use(tree: Tree) -> None:
         await (await tree.create("source", disposition=Disposition.CREATE)).write(0, b"12345678")
