@@ -33,6 +33,8 @@ log = logging.getLogger("smbdirect.connection")
 
 LOGIN_TIME = 45.0
 """Seconds a peer has to log on (ksmbd's figure)."""
+MOST_UNSENT = 32 << 20
+"""Bytes of answers that may wait for a client to take them; while there are more nothing is received from it."""
 
 
 @dataclass(slots=True)
@@ -64,6 +66,10 @@ class ServerConnection:
         self.heard = 0
         """Messages received."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unsent = 0
+        """At most so many bytes of answers are being sent."""
+        self._taken = asyncio.Event()
+        """Set when one of them has gone or failed."""
         self._timer = asyncio.get_running_loop().call_later(LOGIN_TIME, self._too_late)
 
     # -- receiving ------------------------------------------------------------------------------------------
@@ -73,6 +79,9 @@ class ServerConnection:
             while (message := await self.transport.receive()) is not None:
                 self.heard += 1
                 self._run(self._handle(message))
+                while self._unsent > MOST_UNSENT:
+                    self._taken.clear()
+                    await self._taken.wait()
         except (Malformed, Lost) as error:
             self._say(error)
         finally:
@@ -121,13 +130,24 @@ class ServerConnection:
                 finally:
                     self.pending.by_message.pop(work.header.message_id, None)
                     self.pending.by_async.pop(work.async_id, None)
+                length = answers.length
                 if (full := answers.full(self.transport.limits.max_message)) is not None:
-                    await self.transport.send(full)
+                    await self._send(full, length)
             if answers.waiting:
-                await self.transport.send(answers.reply())
+                length = answers.length
+                await self._send(answers.reply(), length)
         finally:  # a work that was not answered still holds its blocks
             for work in works:
                 work.release()
+
+    async def _send(self, reply: Reply, length: int) -> None:
+        """Send answers of at most `length` bytes. Raises Lost."""
+        self._unsent += length
+        try:
+            await self.transport.send(reply)
+        finally:
+            self._unsent -= length
+            self._taken.set()
 
     def _works(self, packet: memoryview, answers: Answers) -> list[Work]:
         """The requests of a message, each admitted to the window; CANCEL is carried out here (3.3.5.16)."""

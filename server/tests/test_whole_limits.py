@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from server import connection as server_connection
+from server.messages.create import Disposition
 from server.messages.header import Command
+from server.messages.read_write import ReadRequest
+from server.status import NT
 from server.tests.rough import ANONYMOUS, rough
 from server.tests.served import Whole, on_a_server, settle
+from transport.base import Message, Reply
 
 
 def open_ones(here: Whole) -> int:
@@ -106,5 +110,36 @@ def test_a_server_that_stops_takes_no_one_new() -> None:
         here.connect()
         await settle()
         assert open_ones(here) == 0
+
+    on_a_server(test)
+
+
+def test_a_client_that_takes_no_answers_is_heard_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_connection, "MOST_UNSENT", 200_000)
+
+    async def test(here: Whole) -> None:
+        tree = await here.tree()
+        file = await tree.create("file", disposition=Disposition.CREATE)
+        await file.write(0, bytes(65536))
+        far, taken = here.far[0], asyncio.Event()
+        send, receive, received = far.send, far.receive, []
+
+        async def send_late(reply: Reply) -> None:
+            await taken.wait()
+            await send(reply)
+
+        async def count() -> Message | None:
+            message = await receive()
+            received.append(message)
+            return message
+
+        monkeypatch.setattr(far, "send", send_late)
+        monkeypatch.setattr(far, "receive", count)
+        calls = [await tree.post(ReadRequest(file.id, 0, 65536)) for _ in range(20)]
+        await settle()
+        assert len(received) <= 4
+        taken.set()
+        for call in calls:
+            assert (await call.answer()).keep().status == NT.SUCCESS
 
     on_a_server(test)
