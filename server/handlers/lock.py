@@ -19,6 +19,8 @@ MOST_AT_ONCE = 64
 """Elements of one request."""
 MOST_HELD = 4096
 """Ranges held of one stream: each READ and WRITE looks at them all, and so does each lock."""
+MOST_PAIRS = 1 << 17
+"""Of a range held and a request that waits: each lock let go looks at them all, which takes some ten milliseconds."""
 SEQUENCES = 64
 """Lock sequence buckets an open has (3.3.1.10)."""
 
@@ -76,8 +78,9 @@ async def _lock(work: Work, locks: Locks, opened: Open, elements: list[LockEleme
     if patient and len(elements) > 1:
         raise Status(NT.INVALID_PARAMETER, "several locks, and one that waits")
     ranges = [_range(opened, element) for element in elements]
-    if len(locks.held) + len(ranges) > MOST_HELD:
-        raise Status(NT.INSUFFICIENT_RESOURCES, f"{len(locks.held)} ranges are locked already")
+    held = len(locks.held) + len(ranges)
+    if held > MOST_HELD or held * len(locks.waiting) > MOST_PAIRS:
+        raise Status(NT.INSUFFICIENT_RESOURCES, f"{len(locks.held)} ranges are locked, {len(locks.waiting)} waited for")
     work.connection.server.opens.breaks.take_reads(opened)
     for number, wanted in enumerate(ranges):
         if locks.take([wanted]):

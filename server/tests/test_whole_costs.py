@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from benchmarks.client import Tree
+from server.handlers import lock
 from server.handlers.lock import MOST_AT_ONCE, MOST_HELD
 from server.messages.create import Disposition
 from server.messages.file import LockElement, LockFlags, LockRequest, LockResponse
@@ -51,6 +52,26 @@ def test_a_file_has_only_so_many_locks() -> None:
             await other.lock(1 << 40, 1, NOW)
         await file.unlock(0, 1)
         await other.lock(1 << 40, 1, NOW)
+
+    on_a_tree(test)
+
+
+def test_only_so_many_requests_wait_for_a_files_locks_where_it_has_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "MOST_PAIRS", 5 * 3)
+
+    async def test(here: Whole, tree: Tree) -> None:
+        file = await tree.create("file", disposition=Disposition.CREATE)
+        await file.call(LockRequest(file.id, ranges(4)), LockResponse)
+        other = await tree.create("file")
+        waiting = [await tree.post(LockRequest(other.id, ranges(1, flags=LockFlags.EXCLUSIVE))) for _ in range(4)]
+        for call in waiting:
+            await call.interim.wait()
+        for flags in (LockFlags.EXCLUSIVE, NOW):
+            with refused(NT.INSUFFICIENT_RESOURCES):
+                await other.lock(5, 1, flags)
+        await file.unlock(0, 1)
+        assert (await waiting[0].answer()).keep().status == NT.SUCCESS
+        await other.lock(5, 1)
 
     on_a_tree(test)
 
