@@ -269,7 +269,13 @@ class Streams:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(HIDDEN, 0o700, dir_fd=self._root)
                 flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._hidden = os.open(HIDDEN, flags, dir_fd=self._root)
+                hidden = os.open(HIDDEN, flags, dir_fd=self._root)
+                if (
+                    os.fstat(hidden).st_uid != os.geteuid()
+                ):  # whose it is could look at and change what others keep there
+                    os.close(hidden)
+                    raise Status(NT.FILE_NOT_AVAILABLE, f"{HIDDEN} is not the service's own")
+                self._hidden = hidden
             return self._hidden
 
     @contextlib.contextmanager
