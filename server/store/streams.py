@@ -2,11 +2,10 @@
 
 Its value is the data and, as Samba writes it, one NUL behind; ksmbd writes none, and `Options.like_ksmbd` says which
 it is here (Samba's NUL is taken off only where there is one). What an xattr cannot hold (64 KiB; on ext4 4 KiB for
-all xattrs of a file) is kept whole in a file of the hidden directory `HIDDEN` in the share's root, whose name the
-xattr `user.smbdirect.stream.<name>` holds: any size, at the cost that only this server sees it. No client can see or
-name that directory, for its name holds a colon; it is the service's own (mode 0700) and its files belong to the
-owners of the files they are part of, so quotas count them. Such a stream goes with its file when this server removes
-the file; a file removed by others leaves it behind.
+all xattrs of a file) is kept whole in a file of the share's hidden directory (`hidden.py`), whose name the xattr
+`user.smbdirect.stream.<name>` holds: any size, at the cost that only this server sees it. Such a stream goes with its
+file when this server removes the file; a file removed by others leaves it behind, and a copy made by others has the
+xattr, but not the stream: an xattr that names a file which is not part of this one is a stray, as good as absent.
 
 Names are matched without case and keep the case they were made with. The calls here run as the service: what the
 client may do with the file was asked of the system when the stream was opened.
@@ -15,9 +14,8 @@ client may do with the file was asked of the system when the stream was opened.
 import contextlib
 import errno
 import os
-import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from smbdirect.wire import Buffer
@@ -25,6 +23,7 @@ from smbdirect.wire import Buffer
 from ..status import NT, Status
 from . import data, inode, names
 from .base import Stream
+from .hidden import Hidden, is_of
 from .threads import as_service
 
 T = TypeVar("T")
@@ -32,13 +31,12 @@ T = TypeVar("T")
 PREFIX = "user.DosStream."
 SUFFIX = ":$DATA"
 ELSEWHERE = "user.smbdirect.stream."
-HIDDEN = ".smbdirect:streams"
 _LONGEST_NAME = 255 - max(len(PREFIX + SUFFIX), len(ELSEWHERE))
 _MOST_IN_XATTR = 65536 - 1
 _LOCKS = tuple(threading.RLock() for _ in range(64))
 """By inode, and of all shares, which may have the same files."""
-_POINTER = 64
-"""Bytes by which a stream's xattr must be worth moving: the one that names its file takes half of it."""
+_POINTER = 96
+"""Bytes beyond which a stream is worth moving out of its xattr: the name of its file takes half of them."""
 _UNIT = 8
 _NO_ROOM = frozenset({errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EDQUOT})
 
@@ -50,18 +48,22 @@ class Kept(NamedTuple):
     elsewhere: str = ""
 
 
+class _Seen(NamedTuple):
+    """What the xattrs of a file say: its streams, and those xattrs that name a file which is not part of it."""
+
+    kept: list[Kept]
+    strays: list[str]
+
+
 class Streams:
     """The streams of one share's files. Files are given by O_PATH descriptors."""
 
     def __init__(self, root: int, end_in_nul: bool) -> None:
-        self._root = root
         self._end = b"\0" if end_in_nul else b""
-        self._hidden = -1
-        self._lock = threading.Lock()
+        self._hidden = Hidden(root)
 
     def close(self) -> None:
-        if self._hidden >= 0:
-            os.close(self._hidden)
+        self._hidden.close()
 
     def lock(self, descriptor: int) -> "contextlib.AbstractContextManager[bool]":
         """Held over each look at a stream and what is done with it."""
@@ -70,34 +72,40 @@ class Streams:
     def find(self, descriptor: int, name: str) -> Kept | None:
         """The stream of that name, matched without case."""
         folded = names.fold(name)
-        for kept in self._kept(inode.proc(descriptor)):
+        for kept in self._look(descriptor).kept:
             if names.fold(kept.name) == folded:
                 return kept
         return None
 
     def all(self, descriptor: int) -> list[Stream]:
-        """All named streams."""
-        path = inode.proc(descriptor)
-        sizes = [(kept.name, self.size(descriptor, kept)) for kept in self._kept(path)]
-        return [Stream(name, size, allocation(size)) for name, size in sizes]
+        """All named streams, but those whose file is not there."""
+        found: list[Stream] = []
+        for kept in self._look(descriptor).kept:
+            with contextlib.suppress(FileNotFoundError):
+                size = self.size(descriptor, kept)
+                found.append(Stream(kept.name, size, allocation(size)))
+        return found
 
     def make(self, descriptor: int, name: str) -> Kept:
         """A new, empty stream."""
         if len(names.on_disk(name)) > _LONGEST_NAME:
             raise Status(NT.OBJECT_NAME_INVALID, f"stream {name!r}")
         kept = Kept(name)
+        self._clear(descriptor, name)
         self.with_room(descriptor, lambda: self._put(descriptor, kept, b""))
         return kept
 
     def remove(self, descriptor: int, kept: Kept) -> None:
-        path = inode.proc(descriptor)
+        os.removexattr(inode.proc(descriptor), _xattr(kept))
         if kept.elsewhere:
-            self._unlink(kept.elsewhere)
-        os.removexattr(path, _xattr(kept))
+            self._hidden.unlink(kept.elsewhere)
 
     def remove_all(self, descriptor: int) -> None:
-        for kept in self._kept(inode.proc(descriptor)):
+        seen = self._look(descriptor)
+        for kept in seen.kept:
             self.remove(descriptor, kept)
+        for stray in seen.strays:
+            os.removexattr(inode.proc(descriptor), stray)
 
     def rename(self, descriptor: int, kept: Kept, name: str) -> Kept:
         """Give a stream another name; what has that name is replaced."""
@@ -105,28 +113,29 @@ class Streams:
             raise Status(NT.OBJECT_NAME_INVALID, f"stream {name!r}")
         path = inode.proc(descriptor)
         moved = Kept(name, kept.elsewhere)
+        self._clear(descriptor, name)
         os.setxattr(path, _xattr(moved), os.getxattr(path, _xattr(kept)))
         os.removexattr(path, _xattr(kept))
         return moved
 
     def kept_elsewhere(self, descriptor: int) -> list[str]:
         """The files that hold streams of a file about to be removed, for `forget`."""
-        return [kept.elsewhere for kept in self._kept(inode.proc(descriptor)) if kept.elsewhere]
+        return [kept.elsewhere for kept in self._look(descriptor).kept if kept.elsewhere]
 
     def forget(self, elsewhere: Sequence[str]) -> None:
         for name in elsewhere:
-            self._unlink(name)
+            self._hidden.unlink(name)
 
     # -- data -----------------------------------------------------------------------------------------------
     def size(self, descriptor: int, kept: Kept) -> int:
         if kept.elsewhere:
-            with self._opened(kept) as file:
+            with self._hidden.opened(kept.elsewhere) as file:
                 return os.fstat(file).st_size
         return len(self._get(descriptor, kept))
 
     def read(self, descriptor: int, kept: Kept, into: memoryview, offset: int) -> int:
         if kept.elsewhere:
-            with self._opened(kept) as file:
+            with self._hidden.opened(kept.elsewhere) as file:
                 return data.read(file, into, offset)
         part = memoryview(self._get(descriptor, kept))[offset : offset + len(into)]
         into[: len(part)] = part
@@ -146,7 +155,7 @@ class Streams:
             if self._fits(descriptor, kept, bytes(value)):
                 return kept
         kept = self._moved(descriptor, kept)
-        with self._opened(kept) as file:
+        with self._hidden.opened(kept.elsewhere) as file:
             data.write(file, parts, offset, through=False)
         return kept
 
@@ -157,14 +166,14 @@ class Streams:
             if self._fits(descriptor, kept, value + bytes(size - len(value))):
                 return kept
         kept = self._moved(descriptor, kept)
-        with self._opened(kept) as file:
+        with self._hidden.opened(kept.elsewhere) as file:
             os.ftruncate(file, size)
         return kept
 
     def flush(self, descriptor: int, kept: Kept) -> None:
         """Data, and the xattrs that name it, to stable storage."""
         if kept.elsewhere:
-            with self._opened(kept) as file:
+            with self._hidden.opened(kept.elsewhere) as file:
                 os.fdatasync(file)
         with contextlib.suppress(PermissionError):
             readable = os.open(inode.proc(descriptor), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -174,15 +183,27 @@ class Streams:
                 os.close(readable)
 
     # -- how it lies on disk --------------------------------------------------------------------------------
-    def _kept(self, path: str) -> list[Kept]:
-        found: list[Kept] = []
+    def _look(self, descriptor: int) -> _Seen:
+        path, identity = inode.proc(descriptor), ""
+        seen = _Seen([], [])
         for xattr in inode.xattrs(path):
             if xattr.startswith(PREFIX) and xattr.endswith(SUFFIX):
-                found.append(Kept(_shown(xattr[len(PREFIX) : -len(SUFFIX)])))
+                seen.kept.append(Kept(_shown(xattr[len(PREFIX) : -len(SUFFIX)])))
             elif xattr.startswith(ELSEWHERE):
+                identity = identity or self._hidden.identity(descriptor)
                 name = os.getxattr(path, xattr).decode("ascii", "replace")
-                found.append(Kept(_shown(xattr[len(ELSEWHERE) :]), name))
-        return found
+                if is_of(name, identity):
+                    seen.kept.append(Kept(_shown(xattr[len(ELSEWHERE) :]), name))
+                else:
+                    seen.strays.append(xattr)
+        return seen
+
+    def _clear(self, descriptor: int, name: str) -> None:
+        """Take away strays of that name."""
+        folded = names.fold(name)
+        for stray in self._look(descriptor).strays:
+            if names.fold(_shown(stray[len(ELSEWHERE) :])) == folded:
+                os.removexattr(inode.proc(descriptor), stray)
 
     def _get(self, descriptor: int, kept: Kept) -> bytes:
         value = os.getxattr(inode.proc(descriptor), _xattr(kept))
@@ -205,17 +226,13 @@ class Streams:
         """The stream in a file of the hidden directory, where it may grow."""
         if kept.elsewhere:
             return kept
-        moved = Kept(kept.name, secrets.token_hex(16))
-        owner = os.fstat(descriptor)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = os.open(moved.elsewhere, flags, 0o600, dir_fd=self._directory())
+        elsewhere, file = self._hidden.make(descriptor)
+        moved = Kept(kept.name, elsewhere)
         try:
-            if os.geteuid() == 0:
-                os.fchown(file, owner.st_uid, owner.st_gid)
             data.write(file, [self._get(descriptor, kept)], 0, through=False)
             self._replace(descriptor, kept, moved)
         except BaseException:
-            self._unlink(moved.elsewhere)
+            self._hidden.unlink(elsewhere)
             raise
         finally:
             os.close(file)
@@ -238,7 +255,8 @@ class Streams:
     def _move_largest(self, descriptor: int) -> bool:
         """Whether there was a stream whose xattr is larger than that which would name its file."""
         path = inode.proc(descriptor)
-        inside = {kept: len(os.getxattr(path, _xattr(kept))) for kept in self._kept(path) if not kept.elsewhere}
+        kept = self._look(descriptor).kept
+        inside = {each: len(os.getxattr(path, _xattr(each))) for each in kept if not each.elsewhere}
         largest = max(inside, key=inside.__getitem__, default=None)
         if largest is None or inside[largest] <= _POINTER:
             return False
@@ -263,34 +281,6 @@ class Streams:
         else:
             os.removexattr(path, _xattr(kept))
 
-    def _directory(self) -> int:
-        with self._lock:
-            if self._hidden < 0:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(HIDDEN, 0o700, dir_fd=self._root)
-                flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-                hidden = os.open(HIDDEN, flags, dir_fd=self._root)
-                if (
-                    os.fstat(hidden).st_uid != os.geteuid()
-                ):  # whose it is could look at and change what others keep there
-                    os.close(hidden)
-                    raise Status(NT.FILE_NOT_AVAILABLE, f"{HIDDEN} is not the service's own")
-                self._hidden = hidden
-            return self._hidden
-
-    @contextlib.contextmanager
-    def _opened(self, kept: Kept) -> Iterator[int]:
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        file = os.open(_safe(kept.elsewhere), flags, dir_fd=self._directory())
-        try:
-            yield file
-        finally:
-            os.close(file)
-
-    def _unlink(self, elsewhere: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_safe(elsewhere), dir_fd=self._directory())
-
 
 def allocation(size: int) -> int:
     """Bytes that a stream of `size` takes, in the units of NTFS's small ones."""
@@ -304,10 +294,3 @@ def _xattr(kept: Kept) -> str:
 
 def _shown(name: str) -> str:
     return names.from_disk(os.fsencode(name))
-
-
-def _safe(elsewhere: str) -> str:
-    """The name of a file in the hidden directory; a local user who may write the xattr could put any text there."""
-    if len(elsewhere) != 32 or not set(elsewhere) <= set("0123456789abcdef"):
-        raise Status(NT.FILE_NOT_AVAILABLE, "a stream kept under a name that is none")
-    return elsewhere

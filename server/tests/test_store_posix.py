@@ -13,7 +13,6 @@ from server.security.descriptors import SecurityDescriptor, parse
 from server.status import NT, Status
 from server.store.base import Ea, Kind, Make, New, Wanted
 from server.store.posix import PosixStore
-from server.store.streams import HIDDEN
 
 from .stores import (
     ALICE,
@@ -141,17 +140,6 @@ async def test_nobody_gives_a_file_to_a_unix_group_without_being_in_it(store: Po
         assert parse(await file.descriptor()).group == group
         assert (root / "a").stat().st_gid == becomes
     await file.close()
-
-
-@NEEDS_ROOT
-@scenario
-async def test_no_stream_is_kept_in_a_directory_that_a_user_has_put_there(store: PosixStore, root: Directory) -> None:
-    (root / HIDDEN).mkdir()
-    os.chown(root / HIDDEN, BOB.uid, BOB.gid)
-    await (await made(store, "a", stream="small", data=b"fits")).close()
-    with refused(NT.FILE_NOT_AVAILABLE):
-        await made(store, "b", stream="large", data=bytes(100_000))
-    assert not list((root / HIDDEN).iterdir())
 
 
 @NEEDS_ROOT

@@ -1,10 +1,8 @@
-"""`PosixStore` alone: streams beyond an xattr, holes, sizes that are only promised, reads from the cache."""
+"""`PosixStore` alone: holes, sizes that are only promised, reads from the cache."""
 
 import asyncio
-import contextlib
 import errno
 import os
-import stat
 import threading
 import tracemalloc
 from pathlib import Path as Directory
@@ -14,18 +12,12 @@ import pytest
 
 from server.status import NT, Status
 from server.store import data, syscalls
-from server.store.base import Ea, Make, New
+from server.store.base import Make
 from server.store.file import PosixFile
 from server.store.posix import PosixStore
-from server.store.streams import HIDDEN
 
 from .stores import (
-    ALICE,
-    BOB,
-    NEEDS_ROOT,
     READ,
-    ROOT,
-    WRITE,
     content,
     made,
     names,
@@ -45,78 +37,6 @@ def store(tmp_path: Directory) -> PosixStore:
 @pytest.fixture
 def root(store: PosixStore, tmp_path: Directory) -> Directory:
     return tmp_path / "share"
-
-
-# -- streams beyond an xattr ------------------------------------------------------------------------------------
-
-
-@scenario
-async def test_a_stream_of_any_size_is_kept_whole_and_goes_with_its_file(store: PosixStore, root: Directory) -> None:
-    payload = bytes(range(256)) * 1000
-    stream = await made(store, "a", stream="Big", data=b"small")
-    await stream.write([payload], 3, True)
-    assert await content(stream) == b"sma" + payload
-    (kept,) = os.listdir(root / HIDDEN)
-    if ROOT:
-        assert (root / HIDDEN / kept).stat().st_uid == ALICE.uid
-        assert stat.S_IMODE((root / HIDDEN).stat().st_mode) == 0o700
-    base = (await opened(store, "a")).file
-    assert [(each.name, each.size) for each in await base.streams()] == [("", 0), ("Big", 3 + len(payload))]
-    await stream.rename_stream("Other", False)
-    await stream.set_size(70_000)
-    await stream.zero(0, 4)
-    assert await content(stream) == (bytes(4) + (b"sma" + payload)[4:70_000])
-    assert await names(store) == {"a"}
-    with refused(NT.OBJECT_NAME_INVALID):
-        await opened(store, HIDDEN)
-    await stream.close()
-    await base.unlink()
-    assert os.listdir(root / HIDDEN) == []
-    await base.close()
-
-
-@scenario
-async def test_a_big_stream_goes_when_it_is_removed_or_its_file_replaced(store: PosixStore, root: Directory) -> None:
-    for name in ("a", "b"):
-        stream = await made(store, name, stream="big", data=b"x" * 70_000)
-        await stream.close()
-    assert len(os.listdir(root / HIDDEN)) == 2
-    stream = (await opened(store, "a", stream="big")).file
-    await stream.unlink()
-    assert len(os.listdir(root / HIDDEN)) == 1
-    base = (await opened(store, "a")).file
-    await base.rename(("B",), True)
-    assert os.listdir(root / HIDDEN) == []
-    await (await made(store, "b", stream="big", data=b"x" * 70_000)).close()
-    await base.overwrite(New(), True)
-    assert os.listdir(root / HIDDEN) == []
-    for each in (stream, base):
-        await each.close()
-
-
-@NEEDS_ROOT
-@scenario
-async def test_a_stream_is_as_open_as_its_file(store: PosixStore, root: Directory) -> None:
-    await (await made(store, "a", stream="s", data=b"x")).close()
-    (root / "a").chmod(0o644)
-    await (await opened(store, "a", stream="s", access=READ, who=BOB)).file.close()
-    with refused(NT.ACCESS_DENIED):
-        await opened(store, "a", stream="s", access=WRITE, who=BOB)
-    with refused(NT.ACCESS_DENIED):
-        await opened(store, "a", stream="t", make=Make.IF_ABSENT, who=BOB)
-    (root / "a").chmod(0o600)
-    with refused(NT.ACCESS_DENIED):
-        await opened(store, "a", stream="s", access=READ, who=BOB)
-
-
-@scenario
-async def test_clients_cannot_reach_the_stores_own_xattrs(store: PosixStore, root: Directory) -> None:
-    file = await made(store, "a", stream="s")
-    for name in (b"DOSATTRIB", b"NTACL", b"DosStream.x:$DATA", b"smbdirect.stream.x", b"smbdirect.REPARSE"):
-        with refused(NT.ACCESS_DENIED):
-            await file.set_eas([Ea(name, b"x")])
-    assert await file.eas() == []
-    await file.close()
 
 
 # -- data -------------------------------------------------------------------------------------------------------
@@ -281,33 +201,6 @@ async def test_streams_move_out_when_the_xattrs_are_full(store: PosixStore, root
         stream = (await opened(store, "a", stream=name)).file
         assert await content(stream) == payload
         await stream.close()
-
-
-@scenario
-async def test_streams_make_room_for_what_else_a_file_is_given(store: PosixStore, root: Directory) -> None:
-    """On ext4 one that fills the block would leave none for a descriptor, an EA or another stream."""
-    payloads = {"large": bytes(range(250)) * 12, "some": b"x" * 300}
-    streams = {name: await made(store, "a", stream=name) for name in payloads}
-    for name, stream in streams.items():
-        await stream.write([payloads[name]], 0, False)
-    filling = os.getxattr(root / "a", "user.DosStream.some:$DATA")
-    with contextlib.suppress(OSError):
-        for number in range(1000):
-            os.setxattr(root / "a", f"user.DosStream.fill{number}:$DATA", filling)
-    with contextlib.suppress(OSError):
-        for number in range(1000):
-            os.setxattr(root / "a", f"user.DosStream.tiny{number}:$DATA", b"")
-    file = (await opened(store, "a")).file
-    await file.set_descriptor(await file.descriptor(), 0x4)
-    await file.set_eas([Ea(b"name", b"value" * 20)])
-    await (await made(store, "a", stream="one more")).close()
-    assert [(ea.name, ea.value) for ea in await file.eas()] == [(b"name", b"value" * 20)]
-    for name, stream in streams.items():
-        assert await content(stream) == payloads[name]
-        await stream.close()
-    await file.unlink()
-    assert not (root / HIDDEN).exists() or os.listdir(root / HIDDEN) == []
-    await file.close()
 
 
 class _Entries:
