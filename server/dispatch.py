@@ -40,7 +40,7 @@ from .messages import read_write as read_write_messages
 from .messages import session as session_messages
 from .messages import tree as tree_messages
 from .messages.base import Request, Response
-from .messages.header import COMMANDS, Command, ErrorResponse, Flags
+from .messages.header import Command, ErrorResponse, Flags, command_name
 from .messages.negotiate import Dialect
 from .messages.read_write import Channel
 from .messages.reparse import ErrorContext, pack_error_contexts
@@ -122,7 +122,7 @@ async def dispatch(work: Work) -> None:
     except Lost:
         raise
     except Exception:
-        log.exception("bug while handling %s", COMMANDS[work.header.command])
+        log.exception("bug while handling %s", command_name(work.header.command))
         body = _refuse(work, Status(NT.INTERNAL_ERROR))
     assert work.answers is not None
     work.answers.add(work, body)
@@ -150,7 +150,7 @@ async def _respond(work: Work) -> list[Buffer]:
 
 
 def _refuse(work: Work, status: Status) -> list[Buffer]:
-    log.debug("%s %s: %s", work.connection.transport.peer, COMMANDS[work.header.command % 19], status)
+    log.debug("%s %s: %s", work.connection.transport.peer, command_name(work.header.command), status)
     work.status = status.code
     work.release()
     work.places.clear()

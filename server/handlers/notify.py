@@ -54,7 +54,11 @@ async def _ask(work: Work, opened: Open, request: ChangeNotifyRequest) -> Waitin
     watch = changes.watches.add(place, request.completion_filter, tree, request.output_length, opened.tree.share)
     opened.watch = watch
     waiting = watch.ask(request.output_length)
-    await changes.local.follow(opened, watch)
+    try:
+        await changes.local.follow(opened, watch)
+    except BaseException:
+        watch.give_up(waiting)  # else the next change would answer a request that is gone
+        raise
     return waiting
 
 

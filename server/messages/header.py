@@ -35,7 +35,12 @@ class Command:
     OPLOCK_BREAK = 18
 
 
-COMMANDS = [name for name in vars(Command) if name.isupper()]
+_NAMES = {value: name for name, value in vars(Command).items() if name.isupper()}
+
+
+def command_name(command: int) -> str:
+    """The command's name, for logs."""
+    return _NAMES.get(command, f"command {command}")
 
 
 class Flags:
