@@ -10,7 +10,7 @@ from smbdirect.wire import Malformed
 from transport.base import Lost, Place, Reply
 from transport.memory import SMALL
 from transport.tcp import tcp_limits
-from transport.tcp_connection import MAX_MESSAGE, UNTRUSTED
+from transport.tcp_connection import ENOUGH, MAX_MESSAGE, UNTRUSTED
 from transport.testing import pattern
 
 from .tcp_peer import Peer, framed, run
@@ -51,6 +51,28 @@ def test_messages_cut_anywhere_arrive_whole(sizes: list[int], data: st.DataObjec
         for size in sizes:
             await other.expect(pattern(size))
         await saying
+
+    run(script)
+
+
+def test_the_end_of_a_large_message_and_a_small_one_behind_it_are_not_waited_for() -> None:
+    """While a large message arrives the socket wakes for much at a time: not for its last bytes, nor ever after."""
+
+    async def script(other: Peer) -> None:
+        large = framed(pattern(2 * ENOUGH + 3))
+        receiving = asyncio.ensure_future(other.connection.receive())
+        for start in range(0, len(large), ENOUGH // 2):
+            await other.say(large[start : start + ENOUGH // 2])
+        message = await receiving
+        assert message is not None
+        assert bytes(message.view) == pattern(2 * ENOUGH + 3)
+        message.release()
+        receiving = asyncio.ensure_future(other.connection.receive())
+        await asyncio.sleep(0)
+        await other.say(framed(b"x"))
+        message = await receiving
+        assert message is not None
+        assert bytes(message.view) == b"x"
 
     run(script)
 
