@@ -16,7 +16,7 @@ from .config import Config, ConfigError, from_arguments
 from .config import Share as ShareConfig
 from .control.protocol import socket_path
 from .control.service import serve_control
-from .interfaces import Interfaces
+from .interfaces import ANY, Interfaces
 from .security.auth import Acceptor
 from .security.ntlm import Names, Ntlm
 from .security.users import Users
@@ -28,7 +28,6 @@ from .store.threads import IdentityThreads
 
 log = logging.getLogger("smbdirect")
 
-ANY = ("0.0.0.0", "::")
 MESSAGES = 256 << 20
 """Bytes for large messages that arrive: apart from those for payload, or a request that holds its message could wait
 for memory that others like it hold."""
@@ -58,10 +57,11 @@ async def _serve(config: Config, users: Users, arguments: Sequence[str]) -> int:
     arena, messages = Arena(), Arena(MESSAGES)
     shares = Shares(lambda share: PosixStore(str(share.path), _options(share, threads)))
     await shares.load(config)
-    interfaces = Interfaces()
+    fabric = _listen_rdma(config, arena, messages)
+    listeners = [*fabric, _listen_tcp(config, messages)]
+    interfaces = Interfaces(config.listen, rdma=bool(fabric))
     server = Server(config, shares, _acceptor(config, users), arena, interfaces)
     server.opens.most = min(server.opens.most, _descriptors() // 2)
-    listeners = _listen(config, arena, messages)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,25 +97,24 @@ def _acceptor(config: Config, users: Users) -> Acceptor:
     return Acceptor([Ntlm(users, names, unknown_is_guest=config.map_to_guest == "bad user")])
 
 
-def _listen(config: Config, arena: Arena, messages: Arena) -> list[Listener]:
-    """TCP, and SMB Direct where it can be had; raises Lost where what was demanded cannot."""
-    addresses = config.listen or ANY
-    listeners = _listen_rdma(config, arena, messages, addresses)
-    limits = tcp.tcp_limits(config.io_size)
-    listener = tcp.listen([(address, config.port) for address in addresses], messages, limits, log.warning)
+def _listen_tcp(config: Config, messages: Arena) -> Listener:
+    """Raises Lost where no address can be had."""
+    addresses = [(address, config.port) for address in config.listen or ANY]
+    listener = tcp.listen(addresses, messages, tcp.tcp_limits(config.io_size), log.warning)
     for address, port in listener.addresses:
         log.info("listening on %s port %d", address, port)
-    return [*listeners, listener]
+    return listener
 
 
-def _listen_rdma(config: Config, arena: Arena, messages: Arena, addresses: Sequence[str]) -> list[Listener]:
+def _listen_rdma(config: Config, arena: Arena, messages: Arena) -> list[Listener]:
+    """SMB Direct where it can be had; raises Lost where it cannot and was demanded."""
     if config.rdma == "off":
         return []
     missing = rdma.probe()
     if missing is None:
         try:
             settings = rdma.settings(config.io_size)
-            listener = rdma.listen(arena, settings, addresses, refused=log.warning, messages=messages)
+            listener = rdma.listen(arena, settings, config.listen or ANY, refused=log.warning, messages=messages)
             log.info("SMB Direct: port 445 for InfiniBand and RoCE, 5445 for iWARP")
             return [listener]
         except Lost as error:

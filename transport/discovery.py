@@ -6,6 +6,7 @@ here comes from the kernel while links come and go: what cannot be read is taken
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -28,6 +29,8 @@ from .technology import (
 SYSFS = Path("/sys")
 UNKNOWN_SPEED = 10**9
 """Bits a second of a link that does not say."""
+LOOK = 5.0
+"""Seconds between two looks for what no event tells of: verbs devices that come and go."""
 
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 RUNNING = ("up", "unknown")
@@ -89,21 +92,30 @@ def interfaces(sysfs: Path = SYSFS, addresses: Sequence[LinkAddress] | None = No
     return sorted(made, key=lambda interface: interface.index)
 
 
-async def watch(changes: socket.socket | None = None) -> AsyncIterator[None]:
-    """Yields each time links or addresses have changed; several changes at once are one."""
-    loop = asyncio.get_running_loop()
+async def watch(changes: socket.socket | None = None, look: float = LOOK) -> AsyncIterator[None]:
+    """Yields at once, each time links or addresses have changed, and after `look` seconds without a change.
+
+    Several changes at once are one; none after the first turn is missed.
+    """
     with changes or netlink.change_socket() as sock:
         while True:
-            try:
-                await loop.sock_recv(sock, 1 << 16)
-                while sock.recv(1 << 16):
-                    pass
-            except BlockingIOError:
-                pass
-            except OSError as error:  # more changes than the socket holds are a change too
-                if error.errno != ENOBUFS:
-                    raise
             yield
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(look):
+                    await _change(sock)
+
+
+async def _change(sock: socket.socket) -> None:
+    """Wait for a change, and take all that have been told by then."""
+    try:
+        await asyncio.get_running_loop().sock_recv(sock, 1 << 16)
+        while sock.recv(1 << 16):
+            pass
+    except BlockingIOError:
+        pass
+    except OSError as error:  # more changes than the socket holds are a change too
+        if error.errno != ENOBUFS:
+            raise
 
 
 # -- one interface -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ What the kernel sends is cut with the same care as a peer's bytes: a broken mess
 """
 
 import ipaddress
+import os
 import socket
 import struct
 import sys
@@ -26,6 +27,7 @@ UNUSABLE = IFA_F_DADFAILED | IFA_F_DEPRECATED | IFA_F_TENTATIVE
 _nlmsghdr = struct.Struct("=IHHII")
 _ifaddrmsg = struct.Struct("=BBBBI")
 _rtattr = struct.Struct("=HH")
+_nlmsgerr = struct.Struct("=i")
 
 
 class LinkAddress(NamedTuple):
@@ -46,8 +48,18 @@ def addresses() -> list[LinkAddress]:
             for kind, body in messages(memoryview(sock.recv(1 << 16))):
                 if kind == RTM_NEWADDR:
                     found += parse_address(body)
-                elif kind in (NLMSG_DONE, NLMSG_ERROR):
+                elif kind == NLMSG_ERROR:
+                    raise refusal(body)
+                elif kind == NLMSG_DONE:
                     return found
+
+
+def refusal(body: memoryview) -> OSError:
+    """What an NLMSG_ERROR says: a negative errno."""
+    if len(body) < _nlmsgerr.size:
+        raise Malformed(f"netlink: an error of {len(body)} bytes")
+    number = -_nlmsgerr.unpack_from(body)[0]
+    return OSError(number, os.strerror(number))
 
 
 def change_socket() -> socket.socket:

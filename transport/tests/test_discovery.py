@@ -1,8 +1,11 @@
 """Interfaces from a recorded sysfs tree: Ethernet with RoCE, bonds, VLANs, iWARP, InfiniBand, and what is left out."""
 
 import asyncio
+import errno
 import ipaddress
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -159,12 +162,21 @@ def test_the_machines_own_tree_is_read_without_error() -> None:
         assert interface.speed > 0
 
 
+@contextmanager
+def watched() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The kernel's end of a netlink socket, and ours."""
+    kernel, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.setblocking(False)
+    with kernel:
+        yield kernel, ours
+    assert ours.fileno() == -1, "the socket goes with the watch"
+
+
 def test_many_changes_at_once_are_one() -> None:
     async def main() -> None:
-        kernel, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        ours.setblocking(False)
-        with kernel:
+        with watched() as (kernel, ours):
             changes = watch(ours)
+            await anext(changes)
             for _ in range(5):
                 kernel.send(b"RTM_NEWLINK")
             await anext(changes)
@@ -174,6 +186,55 @@ def test_many_changes_at_once_are_one() -> None:
             kernel.send(b"RTM_NEWADDR")
             await following
             await changes.aclose()  # type: ignore[attr-defined]
-        assert ours.fileno() == -1, "the socket goes with the watch"
+
+    asyncio.run(main())
+
+
+def test_the_first_look_needs_no_change_and_misses_none() -> None:
+    async def main() -> None:
+        with watched() as (kernel, ours):
+            changes = watch(ours)
+            await anext(changes)
+            kernel.send(b"RTM_NEWLINK")  # while the interfaces are read
+            await anext(changes)
+            await changes.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(main())
+
+
+def test_without_a_change_the_next_look_comes_by_itself() -> None:
+    async def main() -> None:
+        with watched() as (_, ours):
+            changes = watch(ours, look=0)
+            for _ in range(3):
+                await anext(changes)
+            await changes.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(main())
+
+
+class Failing:
+    """A loop's `sock_recv` that fails."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    async def __call__(self, sock: socket.socket, size: int) -> bytes:
+        raise OSError(self.number, errno.errorcode[self.number])
+
+
+def test_more_changes_than_the_socket_holds_are_a_change_and_other_errors_are_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with watched() as (_, ours):
+            changes = watch(ours)
+            await anext(changes)
+            monkeypatch.setattr(loop, "sock_recv", Failing(errno.ENOBUFS))
+            await anext(changes)
+            monkeypatch.setattr(loop, "sock_recv", Failing(errno.EBADF))
+            with pytest.raises(OSError, match="EBADF"):
+                await anext(changes)
 
     asyncio.run(main())

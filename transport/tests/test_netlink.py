@@ -1,6 +1,7 @@
 """rtnetlink messages: a recorded address, cut at every byte, and any bytes."""
 
 import contextlib
+import errno
 import ipaddress
 import socket
 
@@ -9,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smbdirect.wire import Malformed
-from transport.netlink import RTM_NEWADDR, LinkAddress, addresses, change_socket, messages, parse_address
+from transport.netlink import (
+    NLMSG_ERROR,
+    RTM_NEWADDR,
+    LinkAddress,
+    addresses,
+    change_socket,
+    messages,
+    parse_address,
+    refusal,
+)
 
 LOOPBACK = bytes.fromhex(
     "4c000000140002000100000039300000"  # nlmsghdr: 76 bytes, RTM_NEWADDR, NLM_F_MULTI, seq 1
@@ -62,6 +72,16 @@ def test_attributes_cut_short_are_malformed(length: int) -> None:
     ((_, body),) = bodies(LOOPBACK)
     with pytest.raises(Malformed):
         parse_address(body[:length])
+
+
+def test_an_error_of_the_kernel_is_an_error_and_no_empty_list() -> None:
+    ((kind, body),) = bodies(
+        bytes.fromhex("24000000 0200 0000 01000000 00000000 f3ffffff".replace(" ", "") + "00" * 16)
+    )
+    assert kind == NLMSG_ERROR
+    assert refusal(body).errno == errno.EACCES
+    with pytest.raises(Malformed):
+        refusal(body[:3])
 
 
 @given(st.binary(max_size=200))
