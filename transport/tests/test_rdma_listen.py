@@ -66,6 +66,37 @@ def test_without_the_library_the_line_names_it(originals: dict[str, Any], able: 
     assert "librdmacm.so.1" in (rdma.probe() or "")
 
 
+def test_without_the_verbs_library_the_line_names_it(originals: dict[str, Any], able: pytest.MonkeyPatch) -> None:
+    def absent() -> None:
+        raise OSError("libibverbs.so.1: cannot open shared object file")
+
+    restore(able, originals, "_library")
+    able.setattr(cm_abi, "library", lambda: None)
+    able.setattr(cm_abi, "verbs_library", absent)
+    assert rdma.probe() == ("a library is missing: libibverbs.so.1: cannot open shared object file; install librdmacm1")
+
+
+def test_without_a_device_the_line_says_so(originals: dict[str, Any], able: pytest.MonkeyPatch) -> None:
+    pyverbs = pytest.importorskip("pyverbs.device", reason="python3-pyverbs is not installed")
+    error = pytest.importorskip("pyverbs.pyverbs_error").PyverbsError
+
+    def refused() -> list[object]:
+        raise error("Failed to get devices list")
+
+    restore(able, originals, "_device")
+    for listing in (list, refused):
+        able.setattr(pyverbs, "get_device_list", listing)
+        assert rdma.probe() == "the system has no RDMA device"
+    able.setattr(pyverbs, "get_device_list", lambda: ["rxe0"])
+    assert rdma.probe() is None
+
+
+def test_the_first_that_is_missing_is_the_one_that_is_said(able: pytest.MonkeyPatch) -> None:
+    for check in ("_memory", "_access", "_device", "_library", "_module"):
+        able.setattr(rdma, check, lambda check=check: f"no {check}")
+        assert rdma.probe() == f"no {check}"
+
+
 def test_without_the_cm_device_the_line_names_its_module(originals: dict[str, Any], able: pytest.MonkeyPatch) -> None:
     restore(able, originals, "_access")
     able.setattr(rdma, "CM_DEVICE", "/nonexistent/rdma_cm")
