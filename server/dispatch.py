@@ -124,6 +124,8 @@ async def dispatch(work: Work) -> None:
     except Exception:
         log.exception("bug while handling %s", command_name(work.header.command))
         body = _refuse(work, Status(NT.INTERNAL_ERROR))
+    finally:
+        work.end()
     assert work.answers is not None
     work.answers.add(work, body)
 

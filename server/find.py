@@ -1,8 +1,13 @@
-"""Which open a request is about."""
+"""Which open a request is about, and whether it comes too late to change anything there."""
 
-from .messages.header import Flags
+from .messages.header import Command, Flags
+from .messages.negotiate import Dialect
+from .open import Open
 from .status import NT, Status
 from .work import Work
+
+CHANGING = frozenset({Command.WRITE, Command.SET_INFO, Command.IOCTL})
+"""What is refused when its channel sequence number is stale (MS-SMB2 3.3.5.2.10)."""
 
 
 def find_open(work: Work, file_id: bytes) -> None:
@@ -19,3 +24,13 @@ def find_open(work: Work, file_id: bytes) -> None:
         raise Status(NT.FILE_CLOSED, f"no open {file_id.hex()}")
     related.file_id = file_id
     work.open = found
+    if work.connection.negotiated.dialect >= Dialect.SMB300:
+        _count(work, found)
+
+
+def _count(work: Work, opened: Open) -> None:
+    """Count the request among those of its channel sequence number; `Work.end` counts it out."""
+    number = work.header.channel_sequence
+    work.turn = opened.sequence.begin(number, bool(work.header.flags & Flags.REPLAY))
+    if work.turn is None and work.header.command in CHANGING:
+        raise Status(NT.FILE_NOT_AVAILABLE, f"channel sequence {number}, the open is at {opened.sequence}")

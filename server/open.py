@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .channel_sequence import ChannelSequence
 from .messages.header import Command
 from .status import NT, Status
 from .store.base import Cursor, File, FileKey
@@ -63,7 +64,11 @@ class Open:
     """Held by the one QUERY_DIRECTORY that moves `search` on: a client may send several at once."""
     waiting: "set[Work]" = field(default_factory=set)
     """Pending requests (locks, notifies) that end with it."""
+    sequence: ChannelSequence = field(default_factory=ChannelSequence)
     lock_sequences: dict[int, int] = field(default_factory=dict)
+    """The numbers of the LOCKs carried out last, by their index (LockSequenceArray)."""
+    locking: "dict[int, tuple[int, Work]]" = field(default_factory=dict)
+    """LOCKs that wait, by their index, with their numbers."""
     closed: bool = False
     caching: "Holder | None" = None
     """Its oplock, or the lease it shares with others."""

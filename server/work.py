@@ -68,6 +68,8 @@ class Work:
     cancelled: int = NT.SUCCESS
     """The status it was cancelled with."""
     waits_for: "asyncio.Future[None] | None" = None
+    turn: int | None = None
+    """Where it is counted in the channel sequence of `open`; None where it is not."""
     last: bool = True
     """Whether nothing follows it in its compound: only then may it go asynchronous (3.3.4.2)."""
 
@@ -89,6 +91,12 @@ class Work:
         for block in self.blocks:
             block.release()
         self.blocks.clear()
+
+    def end(self) -> None:
+        """It has been handled, whatever came of it: nothing it may change will change any more."""
+        if self.turn is not None and self.open is not None:
+            self.open.sequence.end(self.turn)
+            self.turn = None
 
     def forget_request(self) -> None:
         """Nothing of the request is needed any more: the memory it came in need not wait with it.

@@ -13,27 +13,36 @@ should be signed or sealed must be.
     await file.close()
     await client.close()
 
+A session may use several connections, TCP and RDMA mixed: `Session.bind` adds one, `ways` says where the server can be
+reached besides, `widen` goes there, and `Bulk` moves a file's data over all of them (`multichannel`).
+
 An error of the server is raised as `server.status.Status`, a lost connection as `transport.base.Lost`, and answers
 that break the rules as `smbdirect.wire.Malformed`.
 """
 
 from .answer import Answer
+from .bulk import Bulk
 from .channel import Exposed, Windows, split
 from .client import Call, Client, Element
 from .compound import Compound
 from .file import File
 from .login import AnonymousLogin, KeyLogin, Login, NtlmLogin
+from .multichannel import Channels, SessionChannel
 from .session import Session
 from .settings import Agreement, Settings
 from .tree import Tree
+from .ways import Dial, Way, dialler, ways, widen
 
 __all__ = [
     "Agreement",
     "AnonymousLogin",
     "Answer",
+    "Bulk",
     "Call",
+    "Channels",
     "Client",
     "Compound",
+    "Dial",
     "Element",
     "Exposed",
     "File",
@@ -41,8 +50,13 @@ __all__ = [
     "Login",
     "NtlmLogin",
     "Session",
+    "SessionChannel",
     "Settings",
     "Tree",
+    "Way",
     "Windows",
+    "dialler",
     "split",
+    "ways",
+    "widen",
 ]

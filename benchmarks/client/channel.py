@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from smbdirect.packets import BufferDescriptor
+from smbdirect.wire import Buffer
+from transport.base import Lost
 from transport.memory import Arena, Block
 
 
@@ -22,19 +24,24 @@ class Windows:
 
     def __init__(self, exposed: Exposed, blocks: Sequence[Block]) -> None:
         self.blocks = list(blocks)
-        self.descriptors = [exposed.register(block) for block in blocks]
+        self.descriptors: list[BufferDescriptor] = []
         self._exposed = exposed
+        try:
+            self.descriptors += [exposed.register(block) for block in blocks]
+        except Lost:
+            self.close()
+            raise
 
     @classmethod
     async def open(cls, exposed: Exposed, arena: Arena, lengths: Sequence[int]) -> "Windows":
-        """A block for each length; contents are arbitrary."""
+        """A block for each length; contents are arbitrary. Raises Lost."""
         return cls(exposed, await arena.take_all(lengths))
 
     @property
     def length(self) -> int:
         return sum(block.length for block in self.blocks)
 
-    def fill(self, data: bytes) -> None:
+    def fill(self, data: Buffer) -> None:
         """Put `data` into the blocks, in order."""
         done = 0
         for block in self.blocks:

@@ -77,6 +77,10 @@ class Client:
         self.securities: dict[int, Security] = {}
         """By session id."""
         self.notifications: asyncio.Queue[OplockBreakResponse] = asyncio.Queue()
+        self.ended: Exception | None = None
+        """Why nothing more will come."""
+        self.posted = 0
+        """Messages sent so far."""
         self._calls: dict[int, Call] = {}
         connection.trust(connection.limits.max_message)
         self._reader = asyncio.get_running_loop().create_task(self._read(), name="client")
@@ -95,6 +99,11 @@ class Client:
         client.preauth.update(call.parts)
         client.preauth.update([answer.packet])
         return client
+
+    @property
+    def under_way(self) -> int:
+        """Requests not answered yet."""
+        return len(self._calls)
 
     async def close(self) -> None:
         """End the connection and every call under way."""
@@ -115,6 +124,7 @@ class Client:
             calls.append(self._prepare(element, first, cost, security))
             first += max(cost, 1)
         self._chain(calls)
+        self.posted += 1
         await self._send(calls, security)
         return calls
 
@@ -193,6 +203,7 @@ class Client:
         except Exception as error:  # a bug of ours too must reach those who wait
             ended = error
         finally:
+            self.ended = ended
             self.window.lose(ended if isinstance(ended, Lost) else Lost(str(ended)))
             for call in self._calls.values():
                 if not call.answered.done():

@@ -34,7 +34,9 @@ from smbdirect.packets import BufferDescriptor
 from smbdirect.wire import Buffer
 
 from .answer import Answer
+from .buckets import Buckets
 from .client import Call
+from .multichannel import SessionChannel
 
 if TYPE_CHECKING:
     from .tree import Tree
@@ -49,6 +51,7 @@ class File:
         self.tree = tree
         self.created = created
         self.id = created.file_id
+        self._buckets = Buckets()
 
     async def call(self, request: Request, kind: type[R]) -> R:
         return await self.tree.call(request, kind)
@@ -64,13 +67,17 @@ class File:
         return await (await self.tree.post(ReadRequest(self.id, offset, length))).answer()
 
     async def read_placed(
-        self, offset: int, length: int, descriptors: Sequence[BufferDescriptor], channel: int = Channel.RDMA_V1
-    ) -> int:
-        """Have up to `length` bytes written into the memory that `descriptors` name; how many were."""
+        self, offset: int, length: int, descriptors: Sequence[BufferDescriptor], channel: int = Channel.RDMA_V1,
+        over: SessionChannel | None = None, flags: int = 0,
+    ) -> int:  # fmt: skip
+        """Have up to `length` bytes written into the memory that `descriptors` name; how many were.
+
+        The memory is exposed `over` one channel of the session, its oldest unless told.
+        """
         request = ReadRequest(
             self.id, offset, length, channel=channel, remaining_bytes=length, descriptors=list(descriptors)
         )  # fmt: skip
-        response = await self.call(request, ReadResponse)
+        response = await (await self._post_over(over, request, flags)).result(ReadResponse)
         return response.remaining or len(response.data)
 
     async def write(self, offset: int, data: Buffer, flags: int = 0) -> int:
@@ -78,20 +85,27 @@ class File:
         return (await self.call(WriteRequest(self.id, offset, data, flags=flags), WriteResponse)).count
 
     async def write_placed(
-        self, offset: int, length: int, descriptors: Sequence[BufferDescriptor], channel: int = Channel.RDMA_V1
-    ) -> int:
+        self, offset: int, length: int, descriptors: Sequence[BufferDescriptor], channel: int = Channel.RDMA_V1,
+        over: SessionChannel | None = None, flags: int = 0,
+    ) -> int:  # fmt: skip
         """Have the server fetch `length` bytes from the memory that `descriptors` name, and write them."""
         request = WriteRequest(
             self.id, offset, channel=channel, remaining_bytes=length, descriptors=list(descriptors)
         )  # fmt: skip
-        return (await self.call(request, WriteResponse)).count
+        return (await (await self._post_over(over, request, flags)).result(WriteResponse)).count
+
+    async def _post_over(self, over: SessionChannel | None, request: Request, flags: int) -> Call:
+        channels = self.tree.session.channels
+        element = channels.element(request, self.tree.id, flags)
+        return await (over or channels.first).post(element, self.tree.sealed)
 
     async def flush(self) -> None:
         await self.call(FlushRequest(self.id), FlushResponse)
 
     async def lock(self, offset: int, length: int, flags: int = LockFlags.EXCLUSIVE) -> None:
         """Lock the range, or with LockFlags.UNLOCK let it go; waits unless FAIL_IMMEDIATELY is among `flags`."""
-        await self.call(LockRequest(self.id, [LockElement(offset, length, flags)]), LockResponse)
+        with self._buckets.taken() as (index, number):
+            await self.call(LockRequest(self.id, [LockElement(offset, length, flags)], number, index), LockResponse)
 
     async def unlock(self, offset: int, length: int) -> None:
         await self.lock(offset, length, LockFlags.UNLOCK)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from server.messages.base import Request, Response
 from server.messages.create import (
@@ -17,10 +17,13 @@ from server.messages.create import (
 from server.messages.ioctl import NO_FILE, IoctlRequest, IoctlResponse
 from server.messages.tree import TreeConnectResponse, TreeDisconnectRequest, TreeDisconnectResponse
 
-from .client import Call, Client, Element
+from .client import Call, Client
 from .compound import Compound
 from .file import File
 from .security import Security
+
+if TYPE_CHECKING:
+    from .session import Session
 
 R = TypeVar("R", bound=Response)
 
@@ -33,23 +36,33 @@ SHARE_ALL = ShareAccess.READ | ShareAccess.WRITE | ShareAccess.DELETE
 class Tree:
     """Made by `Session.connect`."""
 
-    def __init__(self, client: Client, security: Security, tree_id: int, response: TreeConnectResponse) -> None:
-        self.client = client
-        self.security = security
+    def __init__(self, session: "Session", tree_id: int, response: TreeConnectResponse) -> None:
+        self.session = session
         self.id = tree_id
         self.response = response
+        self.sealed = False
+
+    @property
+    def client(self) -> Client:
+        """The oldest connection of its session."""
+        return self.session.client
+
+    @property
+    def security(self) -> Security:
+        """How what is sent to it there is protected."""
+        return replace(self.session.security, encrypt=True) if self.sealed else self.session.security
 
     def encrypt(self) -> None:
         """Seal what is sent to this share from now on, whatever its session does."""
-        self.security = replace(self.security, encrypt=True)
+        self.sealed = True
 
     async def post(self, request: Request, flags: int = 0) -> Call:
         """Send `request`; its answer is the call's."""
-        return await self.client.post_one(Element(request, self.id, flags), self.security)
+        return await self.session.channels.post(request, self.id, flags, self.sealed)
 
     async def call(self, request: Request, kind: type[R]) -> R:
-        """Send `request` and wait for its answer. Raises Status."""
-        return await (await self.post(request)).result(kind)
+        """Send `request`, again where its channel dies, and wait for its answer. Raises Status."""
+        return await self.session.channels.call(request, kind, self.id, self.sealed)
 
     async def create(
         self,

@@ -1,6 +1,7 @@
 """CREATE (MS-SMB2 3.3.5.9): open or make a file, directory, stream or named pipe."""
 
 from ..changes import CUT
+from ..channel_sequence import ChannelSequence
 from ..granting import Wish
 from ..messages.create import CreateAction, CreateOptions, CreateRequest, CreateResponse, Disposition, Impersonation
 from ..messages.fscc_file import FileAttribute
@@ -142,6 +143,7 @@ def _make_open(work: Work, asked: Asked, found: Found, access: int, opens: Opens
         ),
         opens.shared_for(found.file.key),
         found.file,
+        sequence=ChannelSequence(work.header.channel_sequence),
     )  # fmt: skip
     opened.shared.archived = bool(found.stat.attributes & FileAttribute.ARCHIVE)
     opens.add(opened)

@@ -1,8 +1,10 @@
 """LOCK (MS-SMB2 3.3.5.14)."""
 
+import asyncio
+
 from ..lock import Locks, Range
 from ..messages.file import LockElement, LockFlags, LockRequest, LockResponse
-from ..messages.negotiate import Dialect
+from ..messages.negotiate import Capability
 from ..open import Open
 from ..status import NT, Status
 from ..store.base import Kind
@@ -32,27 +34,47 @@ async def lock(work: Work, request: LockRequest) -> LockResponse:
         raise Status(NT.INVALID_PARAMETER, "no locks")
     if len(request.locks) > MOST_AT_ONCE:
         raise Status(NT.INVALID_PARAMETER, f"{len(request.locks)} locks at once")
-    if _replayed(work, opened, request):
-        return LockResponse()
-    unlocking = request.locks[0].flags == LockFlags.UNLOCK
-    locks = opened.shared.locks
-    if locks is None:
-        locks = opened.shared.locks = Locks()
-    if unlocking:
-        _unlock(locks, opened, request.locks)
-    else:
-        if work.session is not None and work.session.expired:
-            raise Status(NT.NETWORK_SESSION_EXPIRED)
-        await _lock(work, locks, opened, request.locks)
-    if 1 <= request.index <= SEQUENCES:
+    if not _counts(work, request):
+        await _carry_out(work, opened, request.locks)
+    elif not await _replayed(opened, request):
+        opened.locking[request.index] = (request.number, work)
+        try:
+            await _carry_out(work, opened, request.locks)
+        finally:
+            if opened.locking.get(request.index) == (request.number, work):
+                del opened.locking[request.index]
         opened.lock_sequences[request.index] = request.number
     return LockResponse()
 
 
-def _replayed(work: Work, opened: Open, request: LockRequest) -> bool:
-    """Whether this very request has been carried out already, and its answer was lost (3.3.5.14)."""
-    if work.connection.negotiated.dialect < Dialect.SMB300 or not 1 <= request.index <= SEQUENCES:
-        return False
+async def _carry_out(work: Work, opened: Open, elements: list[LockElement]) -> None:
+    locks = opened.shared.locks
+    if locks is None:
+        locks = opened.shared.locks = Locks()
+    if elements[0].flags == LockFlags.UNLOCK:
+        _unlock(locks, opened, elements)
+        return
+    if work.session is not None and work.session.expired:
+        raise Status(NT.NETWORK_SESSION_EXPIRED)
+    await _lock(work, locks, opened, elements)
+
+
+def _counts(work: Work, request: LockRequest) -> bool:
+    """Whether its sequence number counts: where a client may come by another connection with it (3.3.5.14)."""
+    return 1 <= request.index <= SEQUENCES and bool(work.connection.negotiated.capabilities & Capability.MULTI_CHANNEL)
+
+
+async def _replayed(opened: Open, request: LockRequest) -> bool:
+    """Whether this very request has been carried out already, and its answer was lost.
+
+    One that still waits makes room for its repetition: the client no longer hears the channel it came by.
+    """
+    number, waiting = opened.locking.get(request.index, (-1, None))
+    if waiting is not None and number == request.number:
+        waiting.cancel()
+        await asyncio.sleep(0)  # unless it had just been granted
+        if opened.closed:
+            raise Status(NT.FILE_CLOSED)
     if opened.lock_sequences.get(request.index) == request.number:
         return True
     opened.lock_sequences.pop(request.index, None)

@@ -2,6 +2,7 @@
 
 from smbdirect.wire import Buffer
 
+from ..channel_sequence import ChannelSequence
 from ..messages.create import CreateRequest, CreateResponse
 from ..messages.fscc_file import FileAttribute
 from ..messages.read_write import ReadResponse, WriteResponse
@@ -26,7 +27,8 @@ def open_pipe(work: Work, request: CreateRequest) -> CreateResponse:
     persistent, volatile = opens.new_ids(work.session)
     shared = Shared(FileKey(0, volatile))
     mode = Mode(map_generic(request.desired_access), request.share_access, request.options)
-    opened = Open(volatile, persistent, work.session, work.tree, mode, shared, pipe=pipe)
+    sequence = ChannelSequence(work.header.channel_sequence)
+    opened = Open(volatile, persistent, work.session, work.tree, mode, shared, pipe=pipe, sequence=sequence)
     opens.add(opened)
     work.open = opened
     if work.related is not None:

@@ -21,7 +21,10 @@ from ..security.signing import Signer, signer
 from ..session import Channel, Session, Setup
 from ..status import NT, Status
 from ..work import Work
-from .session_binding import session_to_bind
+from .session_binding import MAX_CHANNELS, is_full, session_to_bind
+
+MOST_SETUPS = 4096
+"""Logins under way on one connection."""
 
 
 async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupResponse:
@@ -86,6 +89,8 @@ def _attempt(work: Work, request: SessionSetupRequest) -> tuple[Session, Setup]:
         _check_signature(work, session)
     attempt = connection.setups.get(session.id)
     if attempt is None:
+        if len(connection.setups) >= MOST_SETUPS:  # bindings of sessions that have ended stay until the connection ends
+            raise Status(NT.INSUFFICIENT_RESOURCES, f"{MOST_SETUPS} logins under way")
         binding = connection not in session.channels
         attempt = Setup(server.acceptor.start(connection.transport.peer), binding=binding and session.valid)
         if connection.negotiated.preauth is not None:
@@ -171,6 +176,8 @@ def _bind(work: Work, session: Session, outcome: Outcome, attempt: Setup) -> Non
     """A valid session gets another channel, with a signing key of its own (3.3.5.5.2)."""
     if outcome.name.casefold() != session.user.casefold() or outcome.anonymous or outcome.guest:
         raise Status(NT.ACCESS_DENIED, "bound by another user")
+    if is_full(session):  # others were faster
+        raise Status(NT.INSUFFICIENT_RESOURCES, f"{MAX_CHANNELS} channels already")
     session.channels[work.connection] = Channel(work.connection, _signer(work, _keys(work, outcome, attempt)))
     work.connection.sessions[session.id] = session
     work.signer = None

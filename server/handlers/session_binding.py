@@ -1,6 +1,7 @@
 """Which session a SESSION_SETUP with the BINDING flag is for, and whether it may have one more channel (MS-SMB2
 3.3.5.5).
 
+A client may bind with another ClientGuid than the session's: Windows takes that (smbtorture's bind_negative_*d tests).
 The request is signed with the session's key in the session's own algorithm, whatever this connection speaks; and
 so is a refusal, or the client could not tell it from what somebody in between has made up.
 """
@@ -13,7 +14,7 @@ from ..status import NT, Status
 from ..work import Work
 
 MAX_CHANNELS = 32
-"""Connections one session may use (Windows' and ksmbd's figure)."""
+"""Connections one session may use, and the status past that: Windows' (smbtorture's num_channels) and ksmbd's."""
 
 
 def session_to_bind(work: Work) -> Session:
@@ -62,5 +63,10 @@ def _conditions(work: Work, session: Session) -> tuple[tuple[bool, int, str], ..
         (session.cipher != ours.cipher, NT.INVALID_PARAMETER, "bound with another cipher"),
         (work.connection in session.channels, NT.REQUEST_NOT_ACCEPTED, "bound already"),
         (not session.trusted, NT.NOT_SUPPORTED, "a guest cannot bind"),
-        (len(session.channels) >= MAX_CHANNELS, NT.INSUFFICIENT_RESOURCES, f"{MAX_CHANNELS} channels already"),
+        (session.expired, NT.NETWORK_SESSION_EXPIRED, "the session's login has expired"),
+        (is_full(session), NT.INSUFFICIENT_RESOURCES, f"{MAX_CHANNELS} channels already"),
     )
+
+
+def is_full(session: Session) -> bool:
+    return len(session.channels) >= MAX_CHANNELS
