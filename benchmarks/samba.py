@@ -9,9 +9,7 @@ machine; a ratio over 1 means that this server was faster.
 
 import argparse
 import os
-import platform
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,9 @@ from pathlib import Path
 from server.options import shown, size_of
 from server.testing import PASSWORD, Ours, Running, Samba, missing, names
 
+from . import results
+
+TITLE = "This server and Samba"
 PROTECTIONS = {"plain": "off", "signed": "sign", "sealed": "encrypt"}
 BENCHES = {
     "4 KiB reads": ("read", "--option=torture:io_size=4096"),
@@ -113,20 +114,18 @@ def rows(source: Path) -> list[Row]:
 
 def table(measured: Sequence[tuple[Row, list[float], list[float]]]) -> str:
     """The results as Markdown; the ratio says how many times faster this server was."""
-    lines = ["| | this server | Samba | ratio | command |", "|---|---|---|---|---|"]
+    rows = []
     for row, ours, theirs in measured:
-        mine, other = statistics.median(ours), statistics.median(theirs)
-        ratio = mine / other if row.larger_is_better else other / mine
+        mine, other = results.median(ours), results.median(theirs)
         digits = 0 if row.larger_is_better else 2
-        figures = f"{mine:.{digits}f} {row.unit} | {other:.{digits}f} {row.unit} | {ratio:.2f}"
-        lines.append(f"| {row.what} | {figures} | `{row.command}` |")
-    return "\n".join(lines)
+        figures = [f"{figure:.{digits}f} {row.unit}" for figure in (mine, other)]
+        how = results.ratio(mine, other, larger_is_better=row.larger_is_better)
+        rows.append([row.what, *figures, how, f"`{row.command}`"])
+    return results.table(["", "this server", "Samba", "ratio", "command"], rows)
 
 
-def machine() -> str:
-    samba = subprocess.run(["smbd", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
-    cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores, Linux {platform.release()}, Python {platform.python_version()}, Samba {samba}"
+def samba_version() -> str:
+    return subprocess.run(["smbd", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--under", type=Path, help="where the shares and the file lie (default: temporary files' place)"
     )
-    parser.add_argument("--output", type=Path, help="also write the table to this file")
+    parser.add_argument("--output", type=Path, help="also write the table to its section of this file")
     options = parser.parse_args(argv)
     if absent := missing("smbclient", "smbtorture", "smbd", "smbpasswd"):
         print(f"missing: {', '.join(absent)}; install Debian's samba, smbclient and samba-testsuite")
@@ -155,10 +154,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             turns = [(row.measure(ours), row.measure(samba)) for _ in range(options.rounds)]
             measured.append((row, [turn[0] for turn in turns], [turn[1] for turn in turns]))
             print(table(measured[-1:]).splitlines()[-1], flush=True)
-    said = f"Medians of {options.rounds} turns each, {machine()}.\n\n{table(measured)}\n"
+    about = results.machine(Samba=samba_version())
+    said = f"Medians of {options.rounds} turns each, {about}.\n\n{table(measured)}\n"
     print(f"\n{said}")
     if options.output:
-        options.output.write_text(f"# This server and Samba\n\n{said}")
+        results.record(options.output, TITLE, said)
     return 0
 
 

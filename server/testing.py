@@ -158,10 +158,9 @@ class Ours(Running):
     """This project's server."""
 
     def prepare(self) -> None:
-        lines = ["[server]", f"port = {self.port}", 'listen = ["127.0.0.1"]', f'users = "{self.root / "users"}"']
-        lines += [f'state = "{self.root / "state"}"', *_toml(self.settings)]
-        if "rdma" not in self.settings:
-            lines.append('rdma = "off"')
+        lines = ["[server]", f"port = {self.port}", f'users = "{self.root / "users"}"']
+        lines += [f'state = "{self.root / "state"}"']
+        lines += _toml({"listen": '["127.0.0.1"]', "rdma": '"off"', **self.settings})
         for name in self.share_names:
             lines += [f'[share."{name}"]', f'path = "{self.path(name)}"', *_toml(self.shares.get(name, {}))]
         (self.root / "config.toml").write_text("\n".join(lines) + "\n")

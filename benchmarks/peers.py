@@ -1,0 +1,57 @@
+"""Servers for the lab: this one on the ports that the Linux client goes to, and ksmbd on the same."""
+
+import contextlib
+import subprocess
+import time
+from pathlib import Path
+
+from server.testing import PASSWORD, Ours, Running, names
+
+PORT = 445
+SIZE = 8 << 20
+"""The largest READ and WRITE, which is ksmbd's limit."""
+
+
+class OverRdma(Ours):
+    """This server on every address, refusing to start without RDMA."""
+
+    def __init__(self, under: Path, io_size: str = "8M") -> None:
+        settings = {"listen": '["0.0.0.0"]', "rdma": '"require"', "io size": f'"{io_size}"'}
+        super().__init__(settings, under=under, port=PORT)
+
+
+class Ksmbd(Running):
+    """ksmbd and its mountd (ksmbd-tools 3.5). The kernel has only one: nothing else may serve meanwhile."""
+
+    def __init__(self, under: Path) -> None:
+        super().__init__(under=under, port=PORT)
+
+    @property
+    def _files(self) -> list[str]:
+        return ["-C", str(self.root / "ksmbd.conf"), "-P", str(self.root / "ksmbdpwd.db")]
+
+    def prepare(self) -> None:
+        sizes = [f"{name} = {SIZE >> 20}MB" for name in ("smb2 max read", "smb2 max write", "smbd max io size")]
+        lines = ["[global]", "netbios name = KSMBD", "workgroup = WORKGROUP", *sizes]
+        for name in self.share_names:
+            lines += [f"[{name}]", f"path = {self.path(name)}", "read only = no"]
+        (self.root / "ksmbd.conf").write_text("\n".join(lines) + "\n")
+        for name in names():
+            subprocess.run(
+                ["ksmbd.adduser", *self._files, "-a", "-p", PASSWORD, name], check=True, capture_output=True
+            )  # fmt: skip
+
+    def command(self) -> list[str]:
+        return ["ksmbd.mountd", "-n", "-p", str(self.port), *self._files]
+
+    def stop(self, patience: float = 10) -> int:
+        """Have the kernel's part stop too: killing mountd alone would leave its ports taken."""
+        assert self.process is not None
+        subprocess.run(["ksmbd.control", "-s"], check=False, capture_output=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience)
+        self.kill()
+        end = time.monotonic() + patience
+        while self.answers() and time.monotonic() < end:
+            time.sleep(0.05)
+        return int(self.process.returncode)

@@ -1,0 +1,196 @@
+"""SMB Direct under the project's own client in the lab: descriptors, sizes, connections, and beside them the devices.
+
+Unlike the Linux client this one sends requests of many descriptors and 16 MiB and has many in flight. Each table is
+measured in turns: all its places once, then all again. What perftest moves over the same device, with as many
+requests in flight, is the ceiling. rxe and siw are soft devices: the figures show what this server costs on top.
+
+    python -m benchmarks.rdma [--rounds N] [--seconds S] [--only WORD] [--output FILE]
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from server.options import shown
+from server.status import Status
+from server.testing import PASSWORD, missing, names
+from smbdirect.wire import Malformed
+from transport.base import Lost
+from transport.memory import Arena
+
+from . import lab, perftest, results
+from .charts import line_chart
+from .load import Load, measure, opened
+from .peers import OverRdma
+
+TITLE = "SMB Direct with the project's own client"
+MIB = 1 << 20
+DIRECTIONS = ("read", "write")
+DEVICES = {"rxe": "rxe0", "siw": "siw0"}
+RAW_COUNTS = {"rxe": 24, "siw": 64}
+"""Blocks that perftest moves: about as long as the other figures take."""
+LIMIT = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One column: how many connections do what."""
+
+    name: str
+    load: Load
+    connections: int = 1
+
+
+@dataclass(slots=True)
+class Table:
+    """Lines of figures over the same places, one line for each way and direction."""
+
+    title: str
+    across: str
+    file: str
+    places: list[Place]
+    ways: tuple[str, ...]
+    figures: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+
+    def lines(self) -> dict[str, list[float]]:
+        """Medians, by way and direction."""
+        return {
+            f"{rw}, {way}": [results.median(self.figures.get((way, rw, place.name), [])) for place in self.places]
+            for way in self.ways
+            for rw in DIRECTIONS
+        }
+
+    def text(self) -> str:
+        heads = [f"MB/s by {self.across}", *(place.name for place in self.places)]
+        rows = [[name, *(f"{figure:.0f}" for figure in line)] for name, line in self.lines().items()]
+        return f"### {self.title}\n\n{results.table(heads, rows)}\n\n![{self.title}](pictures/{self.file})"
+
+    def picture(self) -> str:
+        return line_chart(self.title, self.across, "MB/s", [place.name for place in self.places], self.lines())
+
+
+def tables() -> list[Table]:
+    whole, sizes = Load("read", 8 * MIB), (MIB // 2, MIB, 4 * MIB, 8 * MIB, 16 * MIB)
+    return [
+        Table(
+            "One descriptor against many, 8 MiB", "buffer descriptors", "descriptors.svg",
+            [Place(str(count), replace(whole, descriptors=count)) for count in (1, 2, 4, 8, 16, 31, 64)],
+            tuple(DEVICES),
+        ),
+        Table(
+            "Sizes of one request", "size", "sizes.svg",
+            [Place(shown(size), replace(whole, size=size)) for size in sizes], tuple(lab.ADDRESSES),
+        ),
+        Table(
+            "Connections, 8 MiB, two requests in flight on each", "connections", "connections.svg",
+            [Place(str(count), replace(whole, depth=2), count) for count in (1, 2, 4, 8)], tuple(lab.ADDRESSES),
+        ),
+    ]  # fmt: skip
+
+
+async def take(table: Table, seconds: float) -> None:
+    """One turn of `table`."""
+    for way in table.ways:
+        for place in table.places:
+            for rw in DIRECTIONS[::-1]:  # what is read has been written
+                figure = float("nan")
+                try:
+                    figure = await once(way, place, rw, seconds)
+                except (Lost, Malformed, Status, OSError) as failure:
+                    print(f"{table.title}: {rw}, {way}, {place.name}: {failure}", flush=True)
+                table.figures.setdefault((way, rw, place.name), []).append(figure)
+
+
+async def once(way: str, place: Place, rw: str, seconds: float) -> float:
+    """MB/s over fresh connections."""
+    arena = Arena()
+    try:
+        async with AsyncExitStack() as stack:
+            who = (lab.ADDRESSES[way], way != "TCP", arena, names()[0], PASSWORD)
+            files = [await stack.enter_async_context(opened(*who)) for _ in range(place.connections)]
+            load = replace(place.load, direction=rw)
+            return await measure(files, arena, fitting(load, files[0].tree.client.agreement.max_read), seconds)
+    finally:
+        arena.close()
+
+
+def fitting(load: Load, most: int) -> Load:
+    """`load` with blocks that the server takes: over TCP 16 MiB are a little less."""
+    return replace(load, size=min(load.size, most))
+
+
+class Raw:
+    """perftest's figures, by way and direction."""
+
+    def __init__(self) -> None:
+        self.figures: dict[tuple[str, str], list[float]] = {}
+
+    def take(self) -> None:
+        for way, device in DEVICES.items():
+            for rw, tool in perftest.TOOLS.items():
+                figure = perftest.measure(tool, device, lab.ADDRESSES[way], 8 * MIB, RAW_COUNTS[way])
+                self.figures.setdefault((way, rw), []).append(figure)
+
+    def text(self, sizes: Table) -> str:
+        """Beside what the client reached in requests of the same size."""
+        rows = []
+        for (way, rw), turns in self.figures.items():
+            ours = results.median(sizes.figures.get((way, rw, shown(8 * MIB)), []))
+            raw = results.median(turns)
+            rows.append([f"{rw}, {way}", f"{ours:.0f}", f"{raw:.0f}", results.ratio(ours, raw), perftest.TOOLS[rw]])
+        heads = ["8 MiB, 8 in flight", "this server, MB/s", "device, MB/s", "ratio", "device by"]
+        return f"### Beside the bare device\n\n{results.table(heads, rows)}"
+
+
+def run(chosen: Sequence[Table], raw: Raw, rounds: int, seconds: float) -> None:
+    with_raw = not missing(*perftest.TOOLS.values())
+    for number in range(rounds):
+        with OverRdma(lab.SCRATCH, "16M") as server:
+            for table in chosen:
+                asyncio.run(take(table, seconds))
+            server.stop()
+        if with_raw:
+            raw.take()
+        print(f"round {number + 1} of {rounds}", *(table.text() for table in chosen), sep="\n\n", flush=True)
+
+
+def told(chosen: Sequence[Table], raw: Raw, rounds: int) -> str:
+    """The section: machine, tables, command lines."""
+    about = results.machine(perftest=results.package("perftest"), pyverbs=results.package("python3-pyverbs"))
+    parts = [f"In the lab ({about}), shares on tmpfs, 8 requests in flight where not said, medians of {rounds} turns."]
+    parts += [table.text() for table in chosen]
+    sizes = next((table for table in chosen if table.file == "sizes.svg"), None)
+    if sizes is not None and raw.figures:
+        parts.append(raw.text(sizes))
+        parts.append(results.listed({"the device": " ".join(perftest.command("ib_write_bw", "rxe0", 8 * MIB, 24))}))
+    return "\n\n".join(parts)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.rdma", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.6, help="of each figure (default 0.6)")
+    parser.add_argument("--only", default="", metavar="WORD", help="leave out tables without this in their title")
+    parser.add_argument("--output", type=Path, help="also write the tables to this file, and pictures beside it")
+    given = parser.parse_args(argv)
+    if not lab.inside():
+        return lab.repeat("benchmarks.rdma", sys.argv[1:] if argv is None else argv, LIMIT)
+    chosen, raw = [table for table in tables() if given.only in table.title], Raw()
+    run(chosen, raw, given.rounds, given.seconds)
+    said = told(chosen, raw, given.rounds)
+    print(f"\n{said}")
+    if given.output:
+        results.record(given.output, TITLE, said)
+        for table in chosen:
+            place = given.output.parent / "pictures" / table.file
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(table.picture())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""How figures are kept: Markdown sections of one file, each written by one program and kept by the others.
+
+Everything but `record`, `versions` and `Machine`'s making is pure.
+"""
+
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+PICTURES = Path(__file__).with_name("pictures")
+HEADING = "## "
+
+
+def record(path: Path, title: str, body: str) -> None:
+    """Write `body` under `title` in the file; what stands under other titles stays."""
+    before = path.read_text() if path.exists() else "# Results\n"
+    path.write_text(put(before, title, body))
+
+
+def put(text: str, title: str, body: str) -> str:
+    """`text` with `body` under the heading `title`, in its old place or at the end."""
+    preface, *sections = f"\n{text}".split(f"\n{HEADING}")
+    bodies = dict(section.split("\n", 1) for section in sections)
+    bodies[title] = f"\n{body.strip()}\n"
+    return "\n".join([preface.lstrip("\n"), *(f"{HEADING}{name}\n{said}" for name, said in bodies.items())])
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def median(figures: Sequence[float]) -> float:
+    """The median of the turns that succeeded; NaN where none did."""
+    good = [figure for figure in figures if figure == figure]
+    return statistics.median(good) if good else float("nan")
+
+
+def ratio(ours: float, theirs: float, *, larger_is_better: bool = True) -> str:
+    """How many times better `ours` is."""
+    over, under = (ours, theirs) if larger_is_better else (theirs, ours)
+    return f"{over / under:.2f}" if under else "-"
+
+
+def machine(**programs: str) -> str:
+    """What the figures were taken on, in one line; `programs` are further versions, by name."""
+    known = {"Linux": platform.release(), "Python": platform.python_version(), **programs}
+    cores = len(os.sched_getaffinity(0))
+    return ", ".join([f"{cores} cores", *(f"{name} {version}" for name, version in known.items())])
+
+
+def package(name: str) -> str:
+    """The version of a Debian package, as dpkg knows it; "" where it does not."""
+    command = ["dpkg-query", "-W", "-f", "${Version}", name]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def listed(commands: Mapping[str, str]) -> str:
+    """Command lines by what they do."""
+    return "\n".join(f"* {what}: `{command}`" for what, command in commands.items())

@@ -1,0 +1,100 @@
+"""How figures become sections, tables and pictures."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from benchmarks import charts, ksmbd, mounts, perftest, rdma, results
+from benchmarks.load import cut
+from smbdirect.packets import BufferDescriptor
+
+NAN = float("nan")
+
+
+def test_a_section_is_put_without_touching_the_others() -> None:
+    first = results.put("# Results\n", "One", "1")
+    both = results.put(first, "Two", "### inner\n\n2\n")
+    assert both == "# Results\n\n## One\n\n1\n\n## Two\n\n### inner\n\n2\n"
+    again = results.put(both, "One", "one")
+    assert again == "# Results\n\n## One\n\none\n\n## Two\n\n### inner\n\n2\n"
+    assert results.put(again, "One", "one") == again
+
+
+def test_a_file_without_a_title_keeps_its_sections() -> None:
+    assert results.put("## One\n\n1\n", "One", "2") == "\n## One\n\n2\n"
+
+
+def test_a_record_begins_a_file(tmp_path: Path) -> None:
+    results.record(tmp_path / "new.md", "One", "1")
+    assert (tmp_path / "new.md").read_text() == "# Results\n\n## One\n\n1\n"
+
+
+def test_turns_that_failed_do_not_count() -> None:
+    assert results.median([3.0, NAN, 1.0, 2.0]) == 2.0
+    assert results.median([NAN]) != results.median([NAN])
+
+
+def test_a_ratio_over_one_is_better() -> None:
+    assert results.ratio(3, 2) == "1.50"
+    assert results.ratio(2, 3, larger_is_better=False) == "1.50"
+    assert results.ratio(2, 0) == "-"
+
+
+def test_a_chart_is_well_formed_and_within_its_frame() -> None:
+    drawn = charts.line_chart("a < b", "x", "y", ["1", "2", "3"], {"line": [1.0, NAN, 97.0], "none": [NAN] * 3})
+    found = ElementTree.fromstring(drawn)
+    dots = [each for each in found.iter() if each.tag.endswith("circle")]
+    assert len(dots) == 2
+    assert all(charts.TOP <= float(dot.attrib["cy"]) <= charts.HEIGHT - charts.BOTTOM for dot in dots)
+
+
+def test_the_largest_value_lies_under_the_top_line() -> None:
+    for largest in (0.5, 5, 99, 100, 101, 1234, 99999):
+        step = charts._step(largest)
+        assert step * charts.LINES >= largest
+        assert step == 1 or step * charts.LINES < largest * 2.6
+
+
+def test_what_a_mount_was_granted_is_read_from_its_own_line() -> None:
+    told = (
+        "//10.99.0.1/data /tmp/other cifs rw,rsize=1,wsize=2 0 0\n"
+        "//10.99.0.1/data /tmp/at cifs rw,rdma,rsize=8388608,wsize=4194304,bsize=1048576 0 0\n"
+    )
+    assert mounts.granted(told, Path("/tmp/at")) == (8388608, 4194304)
+
+
+def test_fio_is_read_past_its_notes() -> None:
+    said = 'note: something\n{"jobs": [{"read": {"bw_bytes": 0}, "write": {"bw_bytes": 123000000}}]}'
+    assert mounts.rate(said, "write") == 123.0
+
+
+def test_a_mount_asks_for_rdma_and_protection_only_where_wanted() -> None:
+    assert "rdma" not in mounts.options(False, "seal")
+    assert mounts.options(True, "sign").endswith(",rdma,sign")
+    assert mounts.options(True, "").endswith(",rdma")
+
+
+def test_cases_show_each_servers_median_and_what_it_granted() -> None:
+    case = ksmbd.Case("rxe", "seal")
+    case.figures = {("OverRdma", "write"): [30.0, 10.0, 20.0], ("Ksmbd", "write"): [10.0, NAN, 10.0]}
+    case.sizes = {"OverRdma": "8M, 8M"}
+    assert case.rows()[0] == ["write, rxe, seal", "20", "10", "2.00", "8M, 8M / -"]
+
+
+def test_descriptors_cover_the_whole_in_order() -> None:
+    parts = cut(BufferDescriptor(4096, 7, 1000), 31)
+    assert len(parts) == 31
+    assert parts[0].offset == 4096 and sum(part.length for part in parts) == 1000
+    assert all(part.length for part in parts)
+
+
+def test_the_devices_figure_stands_beside_requests_of_the_same_size() -> None:
+    sizes = next(table for table in rdma.tables() if table.file == "sizes.svg")
+    sizes.figures["siw", "read", "8M"] = [450.0]
+    raw = rdma.Raw()
+    raw.figures["siw", "read"] = [500.0]
+    assert "| read, siw | 450 | 500 | 0.90 | ib_write_bw |" in raw.text(sizes)
+    assert "| read, siw | nan | nan | nan | 450 | nan |" in sizes.text()
+
+
+def test_perftest_takes_its_turns_through_the_connection_manager() -> None:
+    assert "-R" in perftest.command("ib_read_bw", "siw0", 8 << 20, 4)  # iWARP has no other way
