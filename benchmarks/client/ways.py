@@ -48,9 +48,7 @@ async def ways(tree: Tree) -> list[Way]:
     return sorted(found, key=attrgetter("rdma", "speed"), reverse=True)
 
 
-def dialler(
-    arena: Arena, limits: Limits, port: int = TCP.port, rdma_ports: Sequence[int | None] = (None,)
-) -> Dial:
+def dialler(arena: Arena, limits: Limits, port: int = TCP.port, rdma_ports: Sequence[int | None] = (None,)) -> Dial:
     """Connects for real: over TCP to `port`, over RDMA to that of `rdma_ports` where somebody listens (None: the
     technology's own)."""
 

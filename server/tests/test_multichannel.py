@@ -1,0 +1,420 @@
+"""One session over several connections, and one of them dies: what it takes with it, and what is asked again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from benchmarks.client import Bulk, Call, Client, Element, File, Session, SessionChannel, Settings, Windows, ways, widen
+from benchmarks.client.compound import PREVIOUS
+from benchmarks.client.file import changes
+from benchmarks.client.tree import SHARE_ALL
+from server.messages.create import Disposition, OplockLevel
+from server.messages.directory import CompletionFilter, NotifyAction
+from server.messages.file import LockElement, LockFlags, LockRequest, LockResponse
+from server.messages.header import Flags
+from server.messages.info import InfoType, SetInfoRequest, SetInfoResponse
+from server.messages.ioctl import Fsctl, IoctlRequest, IoctlResponse
+from server.messages.negotiate import Dialect
+from server.messages.read_write import WriteRequest, WriteResponse
+from server.open import Open
+from server.status import NT
+from server.tests.served import SHARE, Whole, login, on_a_server, pattern, settle
+from server.tests.stores import refused
+from server.tests.test_whole_faults import Gate, GatedStore
+from smbdirect.packets import BufferDescriptor
+from transport.base import Connection, Lost
+from transport.loopback import ExposedMemory, LoopbackConnection, LoopbackMemory
+from transport.memory import Block
+
+LARGE = 8 << 20
+Test = Callable[[Whole, Session, File], Awaitable[None]]
+
+
+async def further(here: Whole, session: Session, remote: bool = False) -> SessionChannel:
+    """One more channel; over one that is `remote` the server reaches the client's memory."""
+    near = here.connect(remote_memory=remote)
+    client = await Client.negotiate(near, session.client.settings)
+    here.clients.append(client)
+    return await session.bind(client, login(), near.memory if remote else None)
+
+
+def end_of(channel: SessionChannel) -> LoopbackConnection:
+    connection = channel.client.connection
+    assert isinstance(connection, LoopbackConnection)
+    return connection
+
+
+def kill(channel: SessionChannel) -> None:
+    end_of(channel).lose("cut")
+
+
+def on_a_session(test: Test, settings: Settings | None = None, **options: Any) -> None:
+    """Run `test` with a session and an open file; it is to bind what it needs."""
+
+    async def use(here: Whole) -> None:
+        session = await here.session(settings)
+        await test(here, session, await (await session.connect(SHARE)).create("file", disposition=Disposition.CREATE))
+
+    on_a_server(use, **options)
+
+
+def carrying(session: Session) -> SessionChannel:
+    """The one channel that has something under way."""
+    (found,) = (channel for channel in session.channels.alive if channel.client.under_way)
+    return found
+
+
+def opened(here: Whole) -> Open:
+    """The one open there is."""
+    (found,) = here.server.opens.by_volatile.values()
+    return found
+
+
+def quiet(here: Whole) -> bool:
+    """Whether no request counts any more in the sequence of the one open."""
+    sequence = opened(here).sequence
+    return (sequence.under_way, sequence.before) == (0, 0)
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+CHANGING: dict[str, Callable[[bytes], Any]] = {
+    "write": lambda file_id: (WriteRequest(file_id, 0, b"x"), WriteResponse),
+    "set_info": lambda file_id: (SetInfoRequest(file_id, InfoType.FILE, 14, bytes(8)), SetInfoResponse),
+    "ioctl": lambda file_id: (IoctlRequest(Fsctl.CREATE_OR_GET_OBJECT_ID, file_id, max_output=64), IoctlResponse),
+}
+
+
+async def ask(file: File, what: str, sequence: int, flags: int = 0) -> None:
+    request, kind = CHANGING[what](file.id)
+    element = Element(request, file.tree.id, flags, channel_sequence=sequence)
+    await (await file.tree.session.channels.first.post(element)).result(kind)
+
+
+@pytest.mark.parametrize("what", CHANGING)
+@pytest.mark.parametrize("flags", [0, Flags.REPLAY], ids=["new", "replay"])
+def test_a_stale_sequence_number_changes_nothing(what: str, flags: int) -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        await ask(file, what, 7, flags)
+        for stale in (6, 0, 0xFFFF, 7 + 0x8000):
+            with refused(NT.FILE_NOT_AVAILABLE):
+                await ask(file, what, stale, flags)
+        await ask(file, what, 7 + 0x7FFF, flags)
+        with refused(NT.FILE_NOT_AVAILABLE):
+            await ask(file, what, 7, flags)
+        session.channels.sequence = 0
+        await file.flush()
+        await file.query(5)
+        assert quiet(here)
+
+    on_a_session(test)
+
+
+def test_before_3_0_there_are_no_sequence_numbers() -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        for number in (7, 6, 0, 0xFFFF):
+            await ask(file, "write", number)
+        assert quiet(here)
+
+    on_a_session(test, Settings(dialects=(Dialect.SMB210,)))
+
+
+def test_a_request_that_is_refused_counts_no_longer_than_others() -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        with refused(NT.INVALID_PARAMETER):
+            await file.write(1 << 63, b"x")
+        with refused(NT.END_OF_FILE):
+            await file.read(0, 1)
+        with refused(NT.INVALID_DEVICE_REQUEST):
+            await file.ioctl(0x123456)
+        chain = file.tree.compound().add(WriteRequest(file.id, 0, b"x"))
+        for answer in await chain.add(WriteRequest(PREVIOUS, 1 << 63, b"x"), related=True).send():
+            answer.release()
+        assert quiet(here)
+
+    on_a_session(test)
+
+
+# -- a channel that dies ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("settings", [Settings(sign=True), Settings(encrypt=True)], ids=["signed", "sealed"])
+@pytest.mark.parametrize("dying", [0, 1, 2])
+def test_opens_and_locks_stay_when_any_channel_dies(settings: Settings, dying: int) -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        channels = [session.channels.first, *[await further(here, session) for _ in range(2)]]
+        await file.lock(0, 10)
+        kill(channels[dying])
+        await settle()
+        assert session.channels.pick() is not channels[dying]
+        assert session.channels.sequence == 1
+        await file.write(0, b"mine")
+        assert len(opened(here).session.channels) == 2
+        other = await (await here.tree()).create("file")
+        with refused(NT.FILE_LOCK_CONFLICT):
+            await other.write(0, b"yours")
+        await file.unlock(0, 10)
+        await other.write(0, b"yours")
+
+    on_a_session(test, settings)
+
+
+def test_the_last_channel_that_dies_ends_the_session() -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        second = await further(here, session)
+        kill(session.channels.first)
+        kill(second)
+        await settle()
+        with pytest.raises(Lost):
+            await file.flush()
+        assert not here.server.sessions
+
+    on_a_session(test)
+
+
+def test_a_request_that_dies_with_its_channel_is_answered_over_another() -> None:
+    store = GatedStore()
+
+    async def test(here: Whole, session: Session, file: File) -> None:
+        await further(here, session)
+        store.gate.shut()
+        writing = asyncio.ensure_future(file.write(0, pattern(1000)))
+        await store.gate.entered.wait()
+        kill(carrying(session))
+        await settle()
+        sequence = opened(here).sequence
+        assert (sequence.number, sequence.under_way, sequence.before) == (1, 0, 1), "both were let through"
+        assert not writing.done()
+        store.gate.opened.set()
+        assert await writing == 1000
+        assert await file.read(0, 2000) == pattern(1000)
+        assert quiet(here)
+
+    on_a_session(test, make_store=lambda share: store)
+
+
+def test_a_late_write_is_not_done_after_a_newer_one() -> None:
+    """It was sent before its channel died, and the server gets to it only now."""
+
+    async def test(here: Whole, session: Session, file: File) -> None:
+        first, second = session.channels.first, await further(here, session)
+        session.channels.lose(first)
+        await file.write(0, b"newer")
+        late = Element(WriteRequest(file.id, 0, b"older"), file.tree.id, channel_sequence=0)
+        with refused(NT.FILE_NOT_AVAILABLE):
+            await (await first.post(late)).result(WriteResponse)
+        assert await file.read(0, 5) == b"newer"
+        assert second.client.posted > 2
+
+    on_a_session(test)
+
+
+async def begin_lock(channel: SessionChannel, file: File, number: int) -> Call:
+    lock = LockRequest(file.id, [LockElement(0, 10, LockFlags.EXCLUSIVE)], number, 1)
+    call = await channel.post(Element(lock, file.tree.id))
+    await asyncio.wait_for(call.interim.wait(), 5)
+    return call
+
+
+def test_a_lock_repeated_while_the_first_still_waits_is_had_once() -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        second = await further(here, session)
+        other = await (await here.tree()).create("file")
+        await other.lock(0, 10)
+        lost = await begin_lock(session.channels.first, file, 3)
+        again = await begin_lock(second, file, 3)
+        with refused(NT.CANCELLED):
+            await lost.result(LockResponse)
+        await other.unlock(0, 10)
+        await again.result(LockResponse)
+        await file.lock(0, 10, LockFlags.UNLOCK)
+        await other.lock(0, 10)
+        await other.close()
+
+    on_a_session(test)
+
+
+def test_a_lock_that_waits_on_a_dying_channel_is_had_over_another() -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        await further(here, session)
+        other = await (await here.tree()).create("file")
+        await other.lock(0, 10)
+        locking = asyncio.ensure_future(file.lock(0, 10))
+        await settle()
+        kill(carrying(session))
+        await settle()
+        assert not locking.done()
+        await other.unlock(0, 10)
+        await locking
+        with refused(NT.FILE_LOCK_CONFLICT):
+            await other.write(0, b"x")
+        await other.close()
+        assert quiet(here)
+
+    on_a_session(test)
+
+
+def test_a_lock_whose_answer_was_lost_is_had_once() -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        second = await further(here, session)
+        lock = LockRequest(file.id, [LockElement(0, 10, LockFlags.SHARED)], 5, 64)
+        for channel in (session.channels.first, second, second):
+            await (await channel.post(Element(lock, file.tree.id))).result(LockResponse)
+        await file.unlock(0, 10)
+        with refused(NT.RANGE_NOT_LOCKED):
+            await file.unlock(0, 10)
+
+    on_a_session(test)
+
+
+def test_changes_are_told_over_another_channel_and_none_is_missed() -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        first, second = session.channels.first, await further(here, session)
+        directory = await file.tree.directory()
+        session.channels.alive.remove(second)
+        pending = await directory.notify(CompletionFilter.FILE_NAME)
+        await asyncio.wait_for(pending.interim.wait(), 5)
+        session.channels.alive.append(second)
+        kill(first)
+        await settle()
+        with pytest.raises(Lost):
+            await pending.answer()
+        await file.tree.create("between", disposition=Disposition.CREATE)
+        told = await changes(await directory.notify(CompletionFilter.FILE_NAME))
+        assert [(change.action, change.name) for change in told] == [(NotifyAction.ADDED, "between")]
+
+    on_a_session(test)
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(encrypt=True)], ids=["plain", "sealed"])
+def test_a_break_comes_over_the_channel_that_is_left(settings: Settings) -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        first = session.channels.first
+        await further(here, session)
+        await file.close()
+        kept = await file.tree.create("kept", disposition=Disposition.CREATE, oplock=OplockLevel.BATCH)
+        assert kept.created.oplock_level == OplockLevel.BATCH
+        kill(first)
+        other = await here.tree()
+        opening = asyncio.ensure_future(other.create("kept", share=SHARE_ALL))
+        told = await asyncio.wait_for(session.channels.first.client.notifications.get(), 5)
+        assert session.channels.first is not first
+        assert told.body.file_id == kept.id  # type: ignore[union-attr]
+        await kept.close()
+        await opening
+
+    on_a_session(test, settings)
+
+
+# -- large transfers --------------------------------------------------------------------------------------------------
+class SlowMemory(LoopbackMemory):
+    """The peer's memory, of which something is fetched when the gate opens."""
+
+    def __init__(self, connection: LoopbackConnection, exposed: ExposedMemory, gate: Gate) -> None:
+        super().__init__(connection, exposed)
+        self.gate = gate
+
+    async def read(self, remote: Sequence[BufferDescriptor], into: Block, length: int) -> None:
+        await self.gate.go_through()
+        await super().read(remote, into, length)
+
+
+def slow_memory(here: Whole, store: GatedStore) -> None:
+    """What is fetched from a client's memory passes the store's gate."""
+    for far, near in zip(here.far, here.near, strict=True):
+        if far.remote is not None:
+            far.remote = SlowMemory(far, near.memory, store.gate)
+
+
+@pytest.mark.parametrize("dying", ["inline", "memory"])
+@pytest.mark.parametrize("way", ["write", "read"])
+def test_eight_mebibytes_arrive_though_a_channel_dies_in_the_middle(dying: str, way: str) -> None:
+    store = GatedStore()
+
+    async def test(here: Whole, session: Session, file: File) -> None:
+        await further(here, session, remote=True)
+        channels = {"inline": session.channels.alive[0], "memory": session.channels.alive[1]}
+        slow_memory(here, store)
+        data = pattern(LARGE)
+        bulk = Bulk(file, here.clients_arena, piece=LARGE // 16)
+        if way == "read":
+            await bulk.write(0, data)
+        store.gate.shut()
+        moving = asyncio.ensure_future(bulk.write(0, data) if way == "write" else bulk.read(0, LARGE))
+        await store.gate.entered.wait()
+        await settle()
+        assert all(channel.client.under_way for channel in channels.values()), "not both at work"
+        kill(channels[dying])
+        await settle()
+        store.gate.opened.set()
+        got = await moving
+        assert session.channels.sequence == 1
+        assert (await bulk.read(0, LARGE) if got is None else got) == data
+        assert quiet(here)
+
+    on_a_session(test, make_store=lambda share: store)
+
+
+@pytest.mark.parametrize("way", ["write", "read"])
+@pytest.mark.parametrize("dying", [False, True], ids=["inline dies", "memory dies"])
+def test_one_request_of_eight_mebibytes_is_repeated_over_the_other_kind_of_channel(way: str, dying: bool) -> None:
+    store = GatedStore()
+
+    async def test(here: Whole, session: Session, file: File) -> None:
+        first, second = session.channels.first, await further(here, session, remote=True)
+        slow_memory(here, store)
+        data = pattern(LARGE)
+        await file.write(0, data if way == "read" else b"")
+        session.channels.alive.remove(first if dying else second)
+        store.gate.shut()
+        bulk = Bulk(file, here.clients_arena, piece=LARGE)
+        moving = asyncio.ensure_future(bulk.write(0, data) if way == "write" else bulk.read(0, LARGE))
+        await store.gate.entered.wait()
+        session.channels.alive.append(first if dying else second)
+        kill(second if dying else first)
+        await settle()
+        assert not moving.done()
+        store.gate.opened.set()
+        got = await moving
+        assert (await bulk.read(0, LARGE) if got is None else got) == data
+        assert quiet(here)
+
+    on_a_session(test, make_store=lambda share: store)
+
+
+def test_memory_exposed_on_one_channel_is_out_of_reach_over_another() -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        second, third = await further(here, session, remote=True), await further(here, session, remote=True)
+        assert second.memory is not None
+        windows = await Windows.open(second.memory, here.clients_arena, [100_000])
+        windows.fill(pattern(100_000))
+        assert await file.write_placed(0, 100_000, windows.descriptors, over=second) == 100_000
+        with pytest.raises(Lost):
+            await file.write_placed(0, 100_000, windows.descriptors, over=third)
+        windows.close()
+        assert await file.read(0, 100_000) == pattern(100_000)
+
+    on_a_session(test)
+
+
+# -- finding more -----------------------------------------------------------------------------------------------------
+def test_a_session_spreads_over_the_addresses_that_the_server_tells() -> None:
+    async def test(here: Whole, session: Session, file: File) -> None:
+        told = await ways(file.tree)
+        assert told, "the server tells of no address"
+
+        async def dial(way: object) -> tuple[Connection, None]:
+            if len(dialled) % 2:
+                dialled.append(way)
+                raise Lost("nobody there")
+            dialled.append(way)
+            return here.connect(remote_memory=False), None
+
+        dialled: list[object] = []
+        made = await widen(session, (told * 8)[:8], dial, login, 4)
+        here.clients += [channel.client for channel in made]
+        assert (len(made), len(dialled)) == (3, 5)
+        for _ in range(8):
+            await file.flush()
+        assert all(channel.client.posted > 3 for channel in made)
+
+    on_a_session(test)
