@@ -19,6 +19,7 @@ from transport.base import Lost, Reply
 from .changes import place_of
 from .granting import breaks_for_change
 from .lease import Lease, Leases
+from .local_leases import LocalLeases
 from .messages.header import Command, Flags, Header
 from .messages.oplock import ACK_REQUIRED, LeaseNotification, OplockBreak, OplockBreakResponse
 from .oplock import HANDLE, READ, Holder, Notice, Oplock, Timer, level_of
@@ -59,6 +60,7 @@ def _later(delay: float, callback: Callable[..., None], *arguments: Any) -> Time
 class Breaks:
     def __init__(self, later: Later = _later) -> None:
         self.leases = Leases()
+        self.local = LocalLeases(self)
         self.later = later
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -78,6 +80,7 @@ class Breaks:
             holder.timer = self.later(TIMEOUT, self._expire, holder)
         else:
             self._rest(holder)
+            holder.shared.review()
         self._run(self._send(holder, notice, list(_ways(holder))))
 
     def _run(self, sending: Coroutine[Any, Any, None]) -> None:
@@ -97,9 +100,9 @@ class Breaks:
 
     def _expire(self, holder: Holder) -> None:
         log.info("a break was not acknowledged within %d s", TIMEOUT)
-        self._give_up(holder)
+        self.give_up(holder)
 
-    def _give_up(self, holder: Holder) -> None:
+    def give_up(self, holder: Holder) -> None:
         """No answer will come: `holder` caches nothing."""
         self._stop_timer(holder)
         holder.expire()
@@ -247,7 +250,7 @@ class Breaks:
                 holder.retry = self.later(RETRY, self._retry, holder, notice, ways, connection, heard)
             return
         if notice.acknowledge and holder.breaking and not told:
-            self._give_up(holder)
+            self.give_up(holder)
 
     def _retry(
         self, holder: Holder, notice: Notice, ways: "list[Way]", connection: "ServerConnection", heard: int

@@ -28,6 +28,7 @@ _ENCRYPTION = options.choice(("auto", "required", "off"), mandatory="required", 
 _RDMA = options.choice(("auto", "off", "require"))
 _MAP_TO_GUEST = options.choice(("never", "bad user"))
 _IO_SIZE = options.size(64 << 10, 16 << 20, 4 << 10)
+_KERNEL_OPLOCKS = options.switch("auto")
 _FORBIDDEN = re.compile(r'["/\\\[\]:|<>+=;,*?\x00-\x1f]')
 _FLAGS = {"ro": {"read_only": True}, "guest": {"guest_ok": True}}
 
@@ -87,6 +88,8 @@ class Share:
     """Patterns with * and ? of names that are neither shown nor opened."""
     store_dos_attributes: bool = option(options.BOOLEAN, True)
     oplocks: bool = option(options.BOOLEAN, True)
+    kernel_oplocks: str = option(_KERNEL_OPLOCKS, "yes")
+    """yes: clients cache data only where a kernel lease keeps local processes from the file; auto: also elsewhere."""
     kernel_change_notify: bool = option(options.BOOLEAN, True)
     """Whether CHANGE_NOTIFY also tells what other processes of this machine do."""
     max_connections: int = option(options.number(0, 65536), 0)

@@ -10,6 +10,7 @@ from .status import NT, Status
 from .store.base import Cursor, File, FileKey
 
 if TYPE_CHECKING:
+    from .local_leases import Guard
     from .lock import Locks
     from .notify import Watch
     from .oplock import Holder
@@ -115,13 +116,21 @@ class Shared:
     """The last open of a file to be deleted, closed while named streams of it are open: it goes with them."""
     deleter: bytes | None = None
     """The `parent_key` of the open that made the deletion pending."""
+    guard: "Guard | None" = None
+    """What keeps local processes from what its holders cache, from the first on."""
     holders: "list[Holder]" = field(default_factory=list)
     """Who caches it: every oplock and every lease once, also one that has been broken to nothing."""
     waiting: "list[asyncio.Future[None]]" = field(default_factory=list)
     """Who waits for holders to answer or opens to close."""
 
+    def review(self) -> None:
+        """Somebody may cache less than before: local processes that wait for that go on."""
+        if self.guard is not None:
+            self.guard.review()
+
     def wake(self) -> None:
         """Something has changed: whoever waits looks again."""
+        self.review()
         waiting, self.waiting = self.waiting, []
         for future in waiting:
             if not future.done():

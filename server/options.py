@@ -163,6 +163,17 @@ def choice(values: Mapping[str, object] | Sequence[str], **synonyms: str) -> Kin
     return Kind("one of " + ", ".join(table), read)
 
 
+def switch(*others: str) -> Kind:
+    """One of `others`, or yes or no, in whatever words."""
+
+    def read(value: object) -> str:
+        if isinstance(value, str) and plain(value) in others:
+            return plain(value)
+        return "yes" if _boolean(value) else "no"
+
+    return Kind("one of " + ", ".join(("yes", "no", *others)), read)
+
+
 def shown(count: int) -> str:
     """`count` bytes with the largest unit that divides it: 8M."""
     name, unit = max((item for item in UNITS.items() if count % item[1] == 0), key=lambda item: item[1])

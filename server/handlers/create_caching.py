@@ -9,7 +9,7 @@ from ..messages.create_contexts import ContextName, LeaseFlags
 from ..messages.create_contexts import Lease as LeaseContext
 from ..messages.negotiate import Dialect
 from ..open import Open
-from ..oplock import READ, WRITE, Holder, Oplock, level_of
+from ..oplock import READ, RIGHTS, WRITE, Holder, Oplock, level_of
 from ..security.access import FILE_WRITE_DATA
 from ..status import NT, Status
 from ..store.base import FileKey, Found, Kind, Wanted
@@ -115,9 +115,11 @@ def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wi
     directory = found.file.kind is Kind.DIRECTORY and not found.file.stream
     size = 0 if found.made or cuts(asked.request, found) else found.stat.size
     rights = grantable(wish, opened, directory, size)
+    local = work.connection.server.opens.breaks.local
     if wish.lease is None:
         if not work.last:  # it may be broken before the client hears of the open: only II needs no answer
             rights &= READ
+        rights = RIGHTS[level_of(local.allow(opened, rights))]
         if directory or not rights:  # only leases are for directories
             return OplockLevel.NONE, []
         opened.caching = Oplock(opened.shared, rights, opened=opened)
@@ -125,7 +127,7 @@ def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wi
         return level_of(rights), []
     lease = None
     if not directory or wish.lease.parent_key is not None:  # and of those only version 2
-        lease = _lease(work, opened, wish, rights, directory)
+        lease = _lease(work, opened, wish, local.allow(opened, rights), directory)
     if lease is None:
         return OplockLevel.NONE, []
     opened.caching = lease

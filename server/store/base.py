@@ -17,6 +17,7 @@ from smbdirect.wire import Buffer
 
 if TYPE_CHECKING:
     from .following import Follower, Heard
+    from .kernel_leases import KernelLease
 
 Path = tuple[str, ...]
 """Names under the share's root, () being the root itself. Never "", ".", "..", nor a name with a separator."""
@@ -309,6 +310,10 @@ class File(ABC):
     @abstractmethod
     def entries(self, pattern: str, stats: bool) -> Cursor:
         """A walk over this directory's entries whose names match `pattern` (MS-FSA 2.1.4.4 wildcards)."""
+
+    def kernel_lease(self) -> "KernelLease | None":
+        """What keeps other processes from its data; None where nothing can, or there is nothing to keep them from."""
+        return None
 
     @abstractmethod
     async def close(self) -> None: ...

@@ -13,7 +13,9 @@ from ..status import NT, Status
 from . import attributes, data, inode, naming
 from .base import Cursor, File, FileKey, Identity, Kind, Path
 from .cursor import PosixCursor, Selection
+from .descriptions import DESCRIPTIONS
 from .inode import Inode
+from .kernel_leases import KernelLease
 from .metadata import Metadata
 from .opening import Opened
 from .threads import ANYONE
@@ -38,6 +40,8 @@ class PosixFile(Metadata):
         self._store = store
         self._threads = store.threads
         self._descriptor = opened.descriptor
+        self._description = opened.description
+        self._flags = opened.flags
         self._readable = opened.readable
         self._writable = opened.writable
         self._promised = self.kind is Kind.FILE and not store.volumes.sparse(status.st_dev, opened.descriptor)
@@ -52,6 +56,9 @@ class PosixFile(Metadata):
         if self._closing:
             raise Status(NT.FILE_CLOSED, "closed")
         return naming.where(self._store.resolver, self._descriptor)
+
+    def kernel_lease(self) -> KernelLease | None:
+        return self._description.lease if self._description is not None else None
 
     # -- data -----------------------------------------------------------------------------------------------
     def read_nowait(self, into: memoryview, offset: int) -> int | None:
@@ -161,7 +168,8 @@ class PosixFile(Metadata):
         if self._writable:
             os.ftruncate(self._descriptor, size)
         elif self.kind is Kind.FILE:
-            os.truncate(inode.proc(self._descriptor), size)
+            with DESCRIPTIONS.alone(self._descriptor, unchanged=False):
+                os.truncate(inode.proc(self._descriptor), size)
         else:
             raise Status(NT.INVALID_PARAMETER, "only a file has a size")
 
@@ -215,9 +223,13 @@ class PosixFile(Metadata):
         try:
             left = self._store.promises.closed(self._inode) if self._promised else None
             if left is not None and left > os.fstat(descriptor).st_size:
-                os.truncate(inode.proc(descriptor), left)
+                with DESCRIPTIONS.alone(descriptor, unchanged=False):
+                    os.truncate(inode.proc(descriptor), left)
         finally:
-            os.close(descriptor)
+            if self._description is None or self._description.descriptor != descriptor:
+                os.close(descriptor)
+            if self._description is not None:
+                self._description.leave(self._flags)
 
     async def close(self) -> None:
         if self._closing:

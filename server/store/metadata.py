@@ -9,6 +9,7 @@ from ..status import NT, Status
 from . import acls, attributes, basic, data, eas, inode, links
 from .base import Ea, Kind, New, Stat, Stream
 from .basic import Basic
+from .descriptions import DESCRIPTIONS, Description
 from .held import Held
 from .inode import Inode
 from .threads import as_service
@@ -22,6 +23,7 @@ class Metadata(Held):
 
     _store: "PosixStore"
     _descriptor: int
+    _description: Description | None
     _readable: bool
     _writable: bool
 
@@ -59,7 +61,8 @@ class Metadata(Held):
         if self.kind is not Kind.FILE:
             raise Status(NT.ACCESS_DENIED, "only a file is overwritten")
         path = inode.proc(self._descriptor)
-        os.truncate(path, 0)
+        with DESCRIPTIONS.alone(self._descriptor, unchanged=False):
+            os.truncate(path, 0)
         os.utime(path)  # cutting an empty file changes no time
         with as_service(), self._store.streams.lock(self._descriptor):
             self._store.streams.remove_all(self._descriptor)
@@ -74,11 +77,12 @@ class Metadata(Held):
         return self._stat()
 
     def _reserve(self, size: int) -> None:
-        writable = os.open(inode.proc(self._descriptor), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            data.set_allocation(writable, size)
-        finally:
-            os.close(writable)
+        with DESCRIPTIONS.alone(self._descriptor, unchanged=False):
+            writable = os.open(inode.proc(self._descriptor), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                data.set_allocation(writable, size)
+            finally:
+                os.close(writable)
 
     # -- security -------------------------------------------------------------------------------------------
     async def descriptor(self) -> bytes:
@@ -136,7 +140,10 @@ class Metadata(Held):
         """Go on with another descriptor, where the file had to be replaced by one of another kind. The key stays: it
         is what the command core knows this open by."""
         if descriptor is not None:
-            os.dup2(descriptor, self._descriptor, inheritable=False)
-            os.close(descriptor)
+            if self._description is None:
+                os.dup2(descriptor, self._descriptor, inheritable=False)
+                os.close(descriptor)
+            else:  # others may use that one, and so may calls of this open that are under way
+                self._descriptor = descriptor
             self.kind = Inode.bare(self._descriptor).kind
             self._readable = self._writable = False

@@ -17,6 +17,7 @@ from .. import filetime
 from ..status import NT, Status
 from . import acls, attributes, data, eas, inode, names
 from .base import Identity, Kind, Make, New, Wanted
+from .descriptions import DESCRIPTIONS, Description
 from .inode import Inode
 from .namecache import Change
 from .options import Options
@@ -41,6 +42,19 @@ class Opened:
     writable: bool = False
     acl: bytes = b""
     parent: bytes = b""
+    description: Description | None = None
+    """What the descriptor is one user of; None where it is this open's alone."""
+
+    @property
+    def flags(self) -> int:
+        """The access mode it was opened with."""
+        return (os.O_RDWR if self.readable else os.O_WRONLY) if self.writable else os.O_RDONLY
+
+    def close(self) -> None:
+        if self.description is not None:
+            self.description.leave(self.flags)
+        else:
+            os.close(self.descriptor)
 
 
 def find_or_make(resolver: Resolver, options: Options, who: Identity, wanted: Wanted) -> Opened:
@@ -71,6 +85,7 @@ def _root(resolver: Resolver, wanted: Wanted) -> Opened:
 
 
 def _existing(descriptor: int, place: Place, wanted: Wanted) -> Opened:
+    opened: Opened | None = None
     try:
         if wanted.make is Make.ALWAYS and not wanted.stream:
             raise Status(NT.OBJECT_NAME_COLLISION, wanted.path[-1])
@@ -78,11 +93,13 @@ def _existing(descriptor: int, place: Place, wanted: Wanted) -> Opened:
         opened = Opened(descriptor, found, False)
         if found.kind is Kind.FILE and not wanted.stream:
             open_data(opened, wanted.access)
-            descriptor = opened.descriptor
         opened.acl = acls.of(found.status, found.path, found.xattrs)
         opened.parent = acls.of_directory(place.directory)
     except BaseException:
-        os.close(descriptor)
+        if opened is not None:
+            opened.close()
+        else:
+            os.close(descriptor)
         raise
     return opened
 
@@ -91,14 +108,14 @@ def open_data(opened: Opened, wanted: int) -> None:
     """Replace the O_PATH descriptor by one for the data rights in the access mask `wanted`, where there are any."""
     for flags in _modes(wanted):
         try:
-            data = os.open(inode.proc(opened.descriptor), flags | _SAFE)
+            description = DESCRIPTIONS.open(opened.descriptor, opened.inode.status, flags)
         except PermissionError:
             if wanted & access.MAXIMUM_ALLOWED:
                 continue
             raise
         os.close(opened.descriptor)
-        opened.descriptor = data
-        opened.inode.path = inode.proc(data)
+        opened.descriptor, opened.description = description.descriptor, description
+        opened.inode.path = inode.proc(opened.descriptor)
         opened.readable = flags != os.O_WRONLY
         opened.writable = flags != os.O_RDONLY
         return
@@ -132,7 +149,7 @@ def make(resolver: Resolver, options: Options, who: Identity, wanted: Wanted, pl
             _furnish(descriptor, options, wanted, acl)
             if options.inherit_owner:
                 _give_to_owner(descriptor, place.directory)
-            return _made(descriptor, directory, above)
+            return _made(descriptor, directory, above, shared=not directory and not wanted.stream)
         except BaseException:
             os.close(descriptor)
             _unmake(place, directory, change)
@@ -192,9 +209,9 @@ def _keep(descriptor: int, options: Options, new: New) -> None:
         os.setxattr(path, inode.REPARSE, new.reparse)
 
 
-def _made(descriptor: int, directory: bool, above: bytes) -> Opened:
+def _made(descriptor: int, directory: bool, above: bytes, shared: bool) -> Opened:
     found = Inode.of(descriptor)
-    return Opened(
+    opened = Opened(
         descriptor,
         found,
         True,
@@ -203,3 +220,6 @@ def _made(descriptor: int, directory: bool, above: bytes) -> Opened:
         acl=acls.of(found.status, found.path, found.xattrs),
         parent=above,
     )
+    if shared:
+        opened.description = DESCRIPTIONS.adopt(descriptor, found.status, os.O_RDWR)
+    return opened

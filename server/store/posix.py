@@ -1,11 +1,12 @@
 """`PosixStore`: a directory of this machine as a share."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-from ..status import Status
-from . import inode, naming, watching
+from ..status import NT, Status
+from . import inode, kernel_leases, naming, watching
 from .base import Found, Identity, Path, Shape, Stat, Store, Wanted
 from .changes import ChangeTimes
 from .file import PosixFile
@@ -21,6 +22,8 @@ from .streams import Streams, allocation
 from .threads import as_service
 from .volume import Volumes
 
+AGAIN = 0.02
+"""Seconds after which a file is opened anew that another process has a lease on."""
 _PROMISES, _CHANGES = Promises(), ChangeTimes()
 """Of all shares, which may have the same files."""
 
@@ -46,7 +49,17 @@ class PosixStore(Store):
         return watching.watch(self.resolver, self.threads, self.vetoed, heard, lost)
 
     async def open(self, who: Identity, wanted: Wanted) -> Found:
-        return await self.threads.run(who, self._open, who, wanted, undo=_abandon)
+        """Where a process of this machine has a lease on the file, it has been told to give that up: look again."""
+        deadline = asyncio.get_running_loop().time() + kernel_leases.patience() + 1
+        while True:
+            try:
+                return await self.threads.run(who, self._open, who, wanted, undo=_abandon)
+            except Status as status:
+                if status.code != NT.RETRY:
+                    raise
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Status(NT.SHARING_VIOLATION, "leased to another process") from None
+            await asyncio.sleep(AGAIN)
 
     def _open(self, who: Identity, wanted: Wanted) -> Found:
         opened = find_or_make(self.resolver, self.options, who, wanted)
@@ -60,7 +73,7 @@ class PosixStore(Store):
             stat = self.stat_of(opened.inode, opened.descriptor, wanted.path)
             return Found(PosixFile(self, who, opened), stat, opened.made, opened.acl, opened.made, opened.parent)
         except BaseException:
-            os.close(opened.descriptor)
+            opened.close()
             raise
 
     def stat_of(self, seen: Inode, descriptor: int, path: Path | None = None) -> Stat:

@@ -23,6 +23,7 @@ from smbdirect.wire import Buffer
 from ..status import NT, Status
 from . import data, inode, names
 from .base import Stream
+from .descriptions import DESCRIPTIONS
 from .hidden import Hidden, is_of
 from .threads import as_service
 
@@ -175,7 +176,7 @@ class Streams:
         if kept.elsewhere:
             with self._hidden.opened(kept.elsewhere) as file:
                 os.fdatasync(file)
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(PermissionError), DESCRIPTIONS.alone(descriptor):
             readable = os.open(inode.proc(descriptor), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 os.fsync(readable)

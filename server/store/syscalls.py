@@ -10,6 +10,7 @@ import fcntl
 import os
 import platform
 import struct
+from collections.abc import Iterable
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _syscall = _LIBC.syscall
@@ -25,6 +26,7 @@ _NUMBERS = {
     "statx": (332, 291),
     "renameat2": (316, 276),
     "openat2": (437, 437),
+    "signalfd4": (289, 74),
 }
 _COLUMN = 1 if platform.machine() == "aarch64" else 0
 _NR = {name: ctypes.c_long(numbers[_COLUMN]) for name, numbers in _NUMBERS.items()}
@@ -117,6 +119,13 @@ def fallocate(descriptor: int, mode: int, offset: int, length: int) -> None:
 def clone_range(target: int, source: int, source_offset: int, length: int, offset: int) -> None:
     """Let `target` share the blocks of a range of `source` (FICLONERANGE)."""
     fcntl.ioctl(target, FICLONERANGE, struct.pack("=qQQQ", source, source_offset, length, offset))
+
+
+def signalfd(signals: Iterable[int]) -> int:
+    """A descriptor from which the calling thread's pending `signals`, which it has blocked, are read."""
+    mask = ctypes.c_uint64(sum(1 << (number - 1) for number in signals))
+    flags = os.O_NONBLOCK | os.O_CLOEXEC
+    return _check(_syscall(_NR["signalfd4"], -1, ctypes.byref(mask), ctypes.c_size_t(8), flags))
 
 
 # -- credentials of the calling thread alone ----------------------------------------------------------------

@@ -86,6 +86,8 @@ SHARE = [
     ("store_dos_attributes = false", "store_dos_attributes", False),
     ("oplocks = false", "oplocks", False),
     ("'kernel change notify' = 'no'", "kernel_change_notify", False),
+    ("'kernel oplocks' = 'Auto'", "kernel_oplocks", "auto"),
+    ("kernel_oplocks = false", "kernel_oplocks", "no"),
     ("'max connections' = 3", "max_connections", 3),
 ]
 

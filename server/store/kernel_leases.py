@@ -1,0 +1,194 @@
+"""File leases of the kernel (fcntl's F_SETLEASE), under which clients may cache: whoever else on this machine, nfsd
+too, opens or truncates the file waits until we have let the lease go, or /proc/sys/fs/lease-break-time is over.
+
+A lease belongs to an open file description. One for reading lets others read; it cannot be had while the file is open
+for writing, by us neither. One for writing lets nobody in; it can be had only by who alone has the file open. So what
+clients cache for reading lies under the stronger one where our own description is writable, and our opens of one file
+share a description (`descriptions.py`): an open of our own would break our own lease.
+
+The kernel tells of a break with a signal to the thread that runs the event loop, which has it blocked and reads it from
+a descriptor. The calls themselves never wait: they look at the inode in memory, on network file systems too, which
+grant leases only where they hold a delegation already, or never. So the event loop makes them itself.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from . import syscalls
+
+NONE, READ, WRITE = range(3)
+"""What clients may cache under a lease: nothing, what they have read, what they have written too."""
+SIGNAL = signal.SIGRTMIN + 3
+_SIGNALS = {SIGNAL, signal.SIGIO}
+"""SIGIO comes where the kernel has no room to queue one more."""
+_F_SETSIG, _F_SETOWN_EX, _F_OWNER_TID = 10, 15, 0
+_OWNER = struct.Struct("=ii")
+_SIGNALLED = struct.Struct("=I16xi104x")
+"""struct signalfd_siginfo: the signal's number and the descriptor it is about."""
+_AT_ONCE = 64
+
+_leases: "dict[int, KernelLease]" = {}
+"""Those held, by their descriptors, of all loops of this process."""
+
+Broken = Callable[["KernelLease"], None]
+"""Is told, in the event loop, that somebody else waits for the file, or has had it already."""
+
+
+class KernelLease:
+    """The lease of one open file description. The event loop takes and lowers it; a thread that must open the file
+    anew suspends it."""
+
+    def __init__(self, descriptor: int, writable: bool) -> None:
+        self.level = NONE
+        self.writable = writable
+        """Whether the description is: then others cannot even read beside us."""
+        self.wanted_by_others = NONE
+        """What somebody waits to do, since the break began."""
+        self.closed = False
+        self._descriptor = descriptor
+        self._kind = fcntl.F_UNLCK
+        self._suspended = 0
+        self._lock = threading.Lock()
+        self._broken: Broken | None = None
+        self._thread = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def lets_read(self) -> bool:
+        """Whether it can be lowered so far that others may read."""
+        return not self.writable
+
+    def take(self, level: int, broken: Broken) -> int:
+        """Raise it to `level`, or as far as can be; the level from now on."""
+        with self._lock:
+            if self.wanted_by_others or self._suspended:
+                return NONE
+            if level > self.level:
+                self._broken, self._loop, self._thread = broken, asyncio.get_running_loop(), threading.get_native_id()
+                self.level = next(each for each in range(level, NONE - 1, -1) if each <= self.level or self._set(each))
+            return self.level
+
+    def lower(self, level: int) -> None:
+        """Hold no more than `level`; who waits goes on, once that is little enough."""
+        with self._lock:
+            self.wanted_by_others = NONE
+            self.level = level
+            if not self._suspended and not self._set(level):
+                self._unset()
+
+    def close(self) -> None:
+        """The description is about to be."""
+        self.closed = True
+        self.lower(NONE)
+
+    def look(self) -> None:
+        """A signal has come: say so where it is about what is held now."""
+        with self._lock:
+            if self._suspended or self._kind == fcntl.F_UNLCK or self._broken is None:
+                return
+            left = fcntl.fcntl(self._descriptor, fcntl.F_GETLEASE)
+            if left == self._kind:
+                return
+            self.wanted_by_others = READ if left == fcntl.F_RDLCK else WRITE
+        self._broken(self)
+
+    @contextlib.contextmanager
+    def suspended(self, unchanged: bool = True) -> Iterator[None]:
+        """In a thread, within: what this process opens breaks nothing. What others open meanwhile does so afterwards:
+        while they have it open the lease cannot be had again, and what they have written shows in the file's times
+        (`unchanged`: we ourselves do not change it). Raises BlockingIOError where the lease is being broken.
+        """
+        with self._lock:
+            if self._kind != fcntl.F_UNLCK and fcntl.fcntl(self._descriptor, fcntl.F_GETLEASE) != self._kind:
+                raise BlockingIOError(11, "somebody else waits for the file")
+            before = _change(self._descriptor) if unchanged and self.level else None
+            self._suspended += 1
+            self._unset()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._suspended -= 1
+                lost = self.level and not self._suspended and not self._set(self.level)
+                lost = lost or (before is not None and before != _change(self._descriptor))
+                if lost:
+                    self.wanted_by_others = WRITE
+            if lost and self._loop is not None:
+                self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        if self._broken is not None and self.wanted_by_others:
+            self._broken(self)
+
+    def _set(self, level: int) -> bool:
+        if level == NONE:
+            self._unset()
+            return True
+        kind = fcntl.F_RDLCK if level == READ and not self.writable else fcntl.F_WRLCK
+        if kind == self._kind:
+            return True
+        try:
+            if self._kind == fcntl.F_UNLCK:
+                fcntl.fcntl(self._descriptor, _F_SETSIG, SIGNAL)
+                fcntl.fcntl(self._descriptor, _F_SETOWN_EX, _OWNER.pack(_F_OWNER_TID, self._thread))
+            fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, kind)
+        except OSError:
+            return False
+        self._kind = kind
+        _leases[self._descriptor] = self
+        return True
+
+    def _unset(self) -> None:
+        if self._kind == fcntl.F_UNLCK:
+            return
+        self._kind = fcntl.F_UNLCK
+        _leases.pop(self._descriptor, None)
+        with contextlib.suppress(OSError):  # its time was up
+            fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+def _change(descriptor: int) -> tuple[int, int, int]:
+    status = os.fstat(descriptor)
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+class Signals:
+    """Hears of breaks in the running event loop, whose thread made it; `close` ends that."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        self._descriptor = syscalls.signalfd(_SIGNALS)
+        self._loop.add_reader(self._descriptor, self._ready)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+        os.close(self._descriptor)
+
+    def _ready(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for number, descriptor in _SIGNALLED.iter_unpack(os.read(self._descriptor, _AT_ONCE * _SIGNALLED.size)):
+                one = _leases.get(descriptor)
+                for lease in list(_leases.values()) if number == signal.SIGIO else [one] if one is not None else []:
+                    lease.look()
+
+
+def held() -> int:
+    """How many leases this process has."""
+    return len(_leases)
+
+
+def patience() -> float:
+    """Seconds after which the kernel takes a lease away from who does not let it go."""
+    try:
+        seconds = int(Path("/proc/sys/fs/lease-break-time").read_text())
+    except (OSError, ValueError):
+        return float("inf")
+    return seconds or float("inf")

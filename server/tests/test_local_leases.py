@@ -1,0 +1,284 @@
+"""Local processes and what clients cache of files' data: a real process opens or cuts what a client caches."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.client import File, Tree
+from server.config import Share
+from server.messages.create import Disposition, OplockLevel
+from server.messages.oplock import LeaseBreak, LeaseNotification, OplockBreak
+from server.security.access import FILE_READ_ATTRIBUTES, FILE_READ_DATA
+from server.store import kernel_leases
+from server.store.descriptions import DESCRIPTIONS
+from server.store.posix import PosixStore
+from server.tests.served import Whole, whole
+from server.tests.stores import options
+from server.tests.test_oplock_whole import KEY, OTHER, RH, RWH, acknowledge, clock_of, granted, told, wish
+
+PATIENCE = 10
+
+
+def on_disk(
+    directory: Path, test: Callable[[Whole, Path], Awaitable[None]], oplocks: str = "yes", **settings: Any
+) -> None:
+    """The server serves `directory`; at the end no lease of the kernel's and no descriptor is left."""
+
+    async def use() -> None:
+        shares = (Share("data", directory, kernel_oplocks=oplocks, **settings),)
+        async with whole(shares, lambda share: PosixStore(str(share.path), options())) as here:
+            await test(here, directory)
+        assert not kernel_leases.held(), "a kernel lease was kept"
+        assert not len(DESCRIPTIONS), "an open file was kept"
+
+    before = set(os.listdir("/proc/self/fd"))
+    asyncio.run(use())
+    assert set(os.listdir("/proc/self/fd")) == before, "a descriptor was left open"
+
+
+class Local:
+    """Another process of this machine that does something to a file, and has said so when it has."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def through(self) -> None:
+        """Until it has got what it asked for."""
+        assert self._process.stdout is not None
+        assert await asyncio.wait_for(self._process.stdout.readline(), PATIENCE) == b"through\n"
+
+    async def waits(self) -> None:
+        """It is where it cannot go on: in the kernel, for our lease."""
+        stack = Path(f"/proc/{self._process.pid}/wchan")
+        async with asyncio.timeout(PATIENCE):
+            while "break_lease" not in stack.read_text():
+                assert self._process.returncode is None, "it has gone through"
+                await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def local(path: Path, doing: str) -> AsyncIterator[Local]:
+    """A process that does `doing` to the file at `path` (a Python expression), and has it open until the end."""
+    script = f"import os, sys\npath = sys.argv[1]\nkept = {doing}\nprint('through', flush=True)\nsys.stdin.read()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield Local(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
+
+
+READ_IT, WRITE_IT, CUT_IT = "open(path)", "open(path, 'r+')", "os.truncate(path, 1)"
+
+
+async def lease_break(tree: Tree, state: int) -> LeaseNotification:
+    """The client is told to keep no more than `state` of its lease."""
+    notice = await told(tree)
+    assert isinstance(notice, LeaseNotification)
+    assert notice.new_state == state
+    return notice
+
+
+async def made(tree: Tree, **more: Any) -> File:
+    return await tree.create("file", disposition=Disposition.OPEN_IF, **more)
+
+
+@pytest.mark.parametrize("doing", [READ_IT, WRITE_IT, CUT_IT])
+def test_a_local_process_waits_for_what_a_client_has_not_written_yet(tmp_path: Path, doing: str) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        file = await made(tree, **wish(KEY, RWH))
+        assert granted(file).state == RWH
+        async with local(directory / "file", doing) as process:
+            await lease_break(tree, 0)
+            await process.waits()
+            await file.write(0, b"cached by the client")
+            await acknowledge(tree, LeaseBreak(key=KEY, state=0))
+            await process.through()
+        assert (directory / "file").read_bytes() == (b"c" if doing == CUT_IT else b"cached by the client")
+
+    on_disk(tmp_path, test)
+
+
+def test_a_local_reader_leaves_a_client_that_only_reads_what_it_has_read(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        (directory / "file").write_bytes(b"data")
+        (directory / "file").chmod(0o666)
+        tree = await here.tree()
+        file = await tree.create("file", access=FILE_READ_DATA, **wish(KEY, RWH))
+        assert granted(file).state == RWH
+        async with local(directory / "file", READ_IT) as process:
+            await lease_break(tree, RH)
+            await process.waits()
+            await acknowledge(tree, LeaseBreak(key=KEY, state=RH))
+            await process.through()
+            async with local(directory / "file", READ_IT) as another:
+                await another.through()
+            async with local(directory / "file", WRITE_IT) as writer:
+                await lease_break(tree, 0)
+                await writer.waits()
+                await acknowledge(tree, LeaseBreak(key=KEY, state=0))
+                await writer.through()
+        assert tree.client.notifications.empty()
+
+    on_disk(tmp_path, test)
+
+
+def test_a_client_that_never_answers_holds_a_local_process_up_for_35_seconds_only(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        clock = clock_of(here)
+        tree = await here.tree()
+        await made(tree, oplock=OplockLevel.BATCH)
+        async with local(directory / "file", WRITE_IT) as process:
+            assert isinstance(await told(tree), OplockBreak)
+            await process.waits()
+            await clock.pass_by(35)
+            await process.through()
+        assert not clock.running
+
+    on_disk(tmp_path, test)
+
+
+def test_a_kernel_that_waits_for_less_than_35_seconds_gets_its_answer_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        monkeypatch.setattr(kernel_leases, "patience", lambda: 10.0)
+        clock = clock_of(here)
+        tree = await here.tree()
+        await made(tree, **wish(KEY, RWH))
+        async with local(directory / "file", WRITE_IT) as process:
+            await lease_break(tree, 0)
+            await process.waits()
+            await clock.pass_by(9)
+            await process.through()
+        assert not clock.running
+
+    on_disk(tmp_path, test)
+
+
+def test_what_a_local_process_has_open_is_not_cached_until_it_closes(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        await (await made(tree)).close()
+        async with local(directory / "file", READ_IT) as process:
+            await process.through()
+            file = await made(tree, **wish(KEY, RWH))
+            assert granted(file).state == 0
+            await tree.create("file", access=FILE_READ_ATTRIBUTES, **wish(KEY, RWH))
+            assert granted(file).state == 0
+            await file.close()
+        again = await made(tree, **wish(KEY, RWH))
+        assert granted(again).state == RWH
+
+    on_disk(tmp_path, test)
+
+
+def test_an_open_without_data_caches_until_one_with_data_finds_a_local_process_there(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        await (await made(tree)).close()
+        async with local(directory / "file", READ_IT) as process:
+            await process.through()
+            bare = await tree.create("file", access=FILE_READ_ATTRIBUTES, **wish(KEY, RWH))
+            assert granted(bare).state == RWH
+            assert not kernel_leases.held()
+            opening = asyncio.ensure_future(made(tree, **wish(KEY, RWH)))
+            await lease_break(tree, 0)
+            assert granted(await opening).state == RWH, "what it has until it answers"
+            await acknowledge(tree, LeaseBreak(key=KEY, state=0))
+
+    on_disk(tmp_path, test)
+
+
+@pytest.mark.parametrize("oplocks", ["auto", "no"])
+def test_a_share_may_let_clients_cache_what_local_processes_have_open(tmp_path: Path, oplocks: str) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        await (await made(tree)).close()
+        async with local(directory / "file", READ_IT) as process:
+            await process.through()
+            assert granted(await made(tree, **wish(KEY, RWH))).state == RWH
+
+    on_disk(tmp_path, test, oplocks)
+
+
+def test_without_kernel_oplocks_local_processes_wait_for_nobody(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        assert granted(await made(tree, **wish(KEY, RWH))).state == RWH
+        async with local(directory / "file", WRITE_IT) as process:
+            await process.through()
+        assert tree.client.notifications.empty()
+
+    on_disk(tmp_path, test, "no")
+
+
+def test_many_opens_of_one_client_and_of_others_lie_under_one_lease(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree, other = await here.tree(), await here.tree()
+        (directory / "file").write_bytes(b"data")
+        (directory / "file").chmod(0o666)
+        reader = await tree.create("file", access=FILE_READ_DATA, **wish(KEY, RWH))
+        writer = await made(tree, **wish(KEY, RWH))
+        assert granted(reader).state == granted(writer).state == RWH
+        assert kernel_leases.held() == 1
+        waiting = asyncio.ensure_future(made(other, **wish(OTHER, RH)))
+        await lease_break(tree, RH)
+        await acknowledge(tree, LeaseBreak(key=KEY, state=RH))
+        assert granted(await waiting).state == RH
+        async with local(directory / "file", WRITE_IT) as process:
+            for each in (tree, other):
+                await lease_break(each, 0)
+            await process.waits()
+            await acknowledge(tree, LeaseBreak(key=KEY, state=0))
+            await process.waits()
+            await acknowledge(other, LeaseBreak(key=OTHER, state=0))
+            await process.through()
+
+    on_disk(tmp_path, test)
+
+
+def test_the_lease_goes_with_the_last_that_caches(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        plain, caching = await made(tree), await made(tree, **wish(KEY, RWH))
+        assert granted(caching).state == RH
+        assert kernel_leases.held() == 1
+        await caching.close()
+        assert not kernel_leases.held()
+        async with local(directory / "file", WRITE_IT) as process:
+            await process.through()
+        await plain.close()
+
+    on_disk(tmp_path, test)
+
+
+def test_an_open_waits_for_the_lease_of_a_local_process(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        await (await made(tree)).close()
+        script = (
+            "import fcntl, signal, sys\nheld = open(sys.argv[1])\n"
+            "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})\n"
+            "fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)\nprint('through', flush=True)\n"
+            "signal.sigwait({signal.SIGIO})\nfcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_UNLCK)"
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, str(directory / "file"), stdout=asyncio.subprocess.PIPE
+        )
+        await Local(process).through()
+        file = await asyncio.wait_for(made(tree), PATIENCE)
+        await file.write(0, b"after it")
+        assert await process.wait() == 0
+
+    on_disk(tmp_path, test)
