@@ -53,15 +53,17 @@ Later = Callable[..., Timer]
 """`loop.call_later`: seconds, a function, its arguments."""
 
 
-def _later(delay: float, callback: Callable[..., None], *arguments: Any) -> Timer:
+def later(delay: float, callback: Callable[..., None], *arguments: Any) -> Timer:
     return asyncio.get_running_loop().call_later(delay, callback, *arguments)
 
 
 class Breaks:
-    def __init__(self, later: Later = _later) -> None:
+    def __init__(self, later: Later = later) -> None:
         self.leases = Leases()
         self.local = LocalLeases(self)
         self.later = later
+        self.uncached: Callable[[Open], None] = lambda opened: None
+        """Told of each open that its client may not keep for later any more."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- beginning and ending -------------------------------------------------------------------------------
@@ -93,6 +95,7 @@ class Breaks:
         """`holder` has acknowledged: who waits looks again, and the next step is told once the answer is out."""
         if not holder.breaking:
             self._stop_timer(holder)
+            self._let_go(holder)
         self._rest(holder)
         if next_step is not None:
             asyncio.get_running_loop().call_soon(self.tell, holder, next_step)
@@ -106,8 +109,20 @@ class Breaks:
         """No answer will come: `holder` caches nothing."""
         self._stop_timer(holder)
         holder.expire()
+        self._let_go(holder)
         self._rest(holder)
         holder.shared.wake()
+
+    def _let_go(self, holder: Holder) -> None:
+        """A break is over."""
+        if not holder.rights & HANDLE:
+            for opened in list(holder.opens()):
+                self.uncached(opened)
+
+    def left(self, holder: Holder) -> None:
+        """A client of `holder` is gone, but not its opens: an answer that nobody else can give is not waited for."""
+        if holder.breaking and next(_ways(holder), None) is None:
+            self.give_up(holder)
 
     @staticmethod
     def _stop_timer(holder: Holder) -> None:
@@ -215,11 +230,11 @@ class Breaks:
             timer.cancel()
 
     def ask_handles(self, shared: "Shared", opened: "Open") -> bool:
-        """Break the leases but that of `opened` that keep opens of `shared` for later; whether any still does."""
+        """Break the leases but that of `opened` that keep opens of `shared` for later; whether any such is left."""
         held = [other for other in shared.holders if _keeps_open(other) and other is not opened.caching]
         for holder in held:
             self.begin(holder, holder.rights & ~HANDLE)
-        return any(map(_keeps_open, held))
+        return shared.ending > 0 or any(map(_keeps_open, held))
 
     async def take_handles(self, work: "Work", shared: "Shared", opened: "Open") -> None:
         """Until no lease but that of `opened` keeps opens of `shared` for later: before a rename or a deletion.

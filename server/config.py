@@ -88,6 +88,8 @@ class Share:
     """Patterns with * and ? of names that are neither shown nor opened."""
     store_dos_attributes: bool = option(options.BOOLEAN, True)
     oplocks: bool = option(options.BOOLEAN, True)
+    durable_handles: bool = option(options.BOOLEAN, True)
+    """Whether opens outlive their connection for a while: durable and resilient ones."""
     kernel_oplocks: str = option(_KERNEL_OPLOCKS, "yes")
     """yes: clients cache data only where a kernel lease keeps local processes from the file; auto: also elsewhere."""
     kernel_change_notify: bool = option(options.BOOLEAN, True)
@@ -125,6 +127,10 @@ class Config:
     max_connections_per_address: int = option(options.number(1, 65536), 32, "max ip connections")
     max_credits: int = option(options.number(1, 65535), 8192, "smb2 max credits")
     """Most credits a connection holds."""
+    durable_handles: bool = option(options.BOOLEAN, True)
+    """As for shares, and for all of them."""
+    durable_timeout: int = option(options.number(1, 3600), 300)
+    """Most seconds for which an open is kept for a client that is away."""
     guest_account: str = option(options.ACCOUNT, "nobody")
     """The Unix account of guests, and of users that have none of their own."""
     map_to_guest: str = option(_MAP_TO_GUEST, "never")

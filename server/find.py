@@ -24,6 +24,8 @@ def find_open(work: Work, file_id: bytes) -> None:
         raise Status(NT.FILE_CLOSED, f"no open {file_id.hex()}")
     related.file_id = file_id
     work.open = found
+    if found.unused:
+        work.connection.server.opens.handles.used(found)
     if work.connection.negotiated.dialect >= Dialect.SMB300:
         _count(work, found)
 

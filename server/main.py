@@ -134,7 +134,7 @@ async def _reload(server: Server, users: Users, arguments: Sequence[str]) -> Non
         raise ConfigError(str(error)) from error
     server.config = config
     server.identities.refresh(config.guest_account, config.admin_users)
-    await server.shares.load(config)
+    await server.load_shares(config)
     log.info("reloaded: %d shares", len(config.shares))
 
 

@@ -10,6 +10,7 @@ from .status import NT, Status
 from .store.base import Cursor, File, FileKey
 
 if TYPE_CHECKING:
+    from .durable import Handle
     from .local_leases import Guard
     from .lock import Locks
     from .notify import Watch
@@ -49,6 +50,7 @@ class Open:
 
     volatile: int
     persistent: int
+    """Random: it is all that some reconnects name."""
     session: "Session"
     tree: "Tree"
     mode: Mode
@@ -71,6 +73,12 @@ class Open:
     locking: "dict[int, tuple[int, Work]]" = field(default_factory=dict)
     """LOCKs that wait, by their index, with their numbers."""
     closed: bool = False
+    handle: "Handle | None" = None
+    """What is known of it beyond its connection, where its client asked for that."""
+    away: bool = False
+    """Its client is gone and may come back: `session` and `tree` are those it had, and have ended."""
+    unused: bool = False
+    """Whether its CREATE may still be repeated (IsReplayEligible)."""
     caching: "Holder | None" = None
     """Its oplock, or the lease it shares with others."""
     parent_key: bytes | None = None
@@ -120,6 +128,8 @@ class Shared:
     """What keeps local processes from what its holders cache, from the first on."""
     holders: "list[Holder]" = field(default_factory=list)
     """Who caches it: every oplock and every lease once, also one that has been broken to nothing."""
+    ending: int = 0
+    """Opens without a client that are just being closed: whoever finds the file waits for that."""
     waiting: "list[asyncio.Future[None]]" = field(default_factory=list)
     """Who waits for holders to answer or opens to close."""
 

@@ -6,12 +6,14 @@ that replaces a name has to know that nobody has it open: what CREATE finds mean
 """
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .breaks import Breaks
 from .changes import Changes
+from .handles import Handles
 from .messages.create import ShareAccess
 from .open import Open, Shared
 from .security.access import (
@@ -55,6 +57,7 @@ class Opens:
         self.most = most
         self.breaks = Breaks()
         self.changes = Changes()
+        self.handles = Handles()
         self.by_volatile: dict[int, Open] = {}
         self.shared: dict[FileKey, Shared] = {}
         self._streams: dict[FileKey, set[FileKey]] = {}
@@ -71,10 +74,14 @@ class Opens:
         """A persistent and a volatile id, neither ever 0 (Windows takes {0, 0} for no handle) nor reused."""
         if len(self.by_volatile) >= self.most:
             raise Status(NT.INSUFFICIENT_RESOURCES, f"{self.most} files are open")
+        self.check_room(session)
+        self._next += 1
+        return int.from_bytes(os.urandom(8), "little") or 1, self._next
+
+    def check_room(self, session: "Session") -> None:
+        """Refuse one more open of `session` where it has all it may have."""
         if len(session.opens) >= min(self.most // 2, MOST_OF_SESSION):
             raise Status(NT.INSUFFICIENT_RESOURCES, f"{len(session.opens)} files are open in one session")
-        self._next += 1
-        return self._next, self._next
 
     def shared_for(self, key: FileKey) -> Shared:
         """What the opens of `key` share; made where it is the first."""
@@ -148,6 +155,7 @@ class Opens:
         self.by_volatile.pop(opened.volatile, None)
         opened.session.opens.pop(opened.volatile, None)
         self.end_waits(opened, but)
+        self.handles.remove(opened)
         self.changes.closed(opened)
         if opened.pipe is not None:
             return

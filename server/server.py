@@ -15,6 +15,7 @@ from transport.memory import Share as ArenaShare
 
 from .config import Config
 from .connection import ServerConnection
+from .durable import Durables
 from .interfaces import Interfaces
 from .messages.header import Command, Header
 from .messages.negotiate import Dialect, NegotiateRequest, smb1_dialects
@@ -56,6 +57,8 @@ class Server:
         self.guid = os.urandom(16)
         self.started = time.time()
         self.opens = Opens()
+        self.durables = Durables(self._end_kept)
+        self.opens.breaks.uncached = self.durables.uncached
         self.sessions: dict[int, Session] = {}
         self.connections: set[ServerConnection] = set()
         self._by_address: Counter[str] = Counter()
@@ -154,36 +157,74 @@ class Server:
             connection.sessions.pop(session.id, None)
             connection.setups.pop(session.id, None)
 
-    async def end_session(self, session: Session, but: "Work | None" = None) -> None:
-        """Close everything the session has open; `but` is the request that asks for it."""
+    async def end_session(self, session: Session, but: "Work | None" = None, keep: bool = False) -> None:
+        """Close everything the session has open; `but` is the request that asks for it.
+
+        `keep`: not what its client may come back for (3.3.5.5.3, 3.3.5.6, 3.3.7.1).
+        """
         self.forget(session)
         trees, session.trees = list(session.trees.values()), {}
-        await self._close(list(session.opens.values()), but)
+        opens, session.opens = list(session.opens.values()), {}
+        if keep and not self._stopping:
+            opens = [opened for opened in opens if not self._keep(opened, but)]
+        await self.close_opens(opens, but)
         for tree in trees:
             await self.shares.leave(tree.share)
+
+    def _keep(self, opened: "Open", but: "Work | None") -> bool:
+        """Whether `opened` is kept for its client; what waits on it ends all the same."""
+        if not self.durables.keep(opened):
+            return False
+        self.opens.end_waits(opened, but)
+        self.opens.changes.rest(opened)
+        if opened.caching is not None:
+            self.opens.breaks.left(opened.caching)
+        return True
 
     async def end_tree(self, tree: Tree, but: "Work | None" = None) -> None:
         """Close everything open through `tree`, and the tree."""
         if tree.session.trees.pop(tree.id, None) is None:
             return
-        await self._close([opened for opened in tree.session.opens.values() if opened.tree is tree], but)
+        await self.close_opens([opened for opened in tree.session.opens.values() if opened.tree is tree], but)
         await self.shares.leave(tree.share)
 
-    async def _close(self, ending: "Sequence[Open]", but: "Work | None") -> None:
+    async def close_opens(self, ending: "Sequence[Open]", but: "Work | None" = None) -> None:
+        """Close each of `ending`, whether or not its client is there; what cannot be done is logged."""
         for opened in ending:  # before any lock is let go, which one of them may wait for
             self.opens.end_waits(opened, but)
         for opened in ending:
-            try:
-                await self.opens.close(opened, but)
-            except (Status, OSError) as error:
-                log.warning("closing %s: %s", opened.tree.share.name, error)
+            if opened.away:
+                self.durables.give_up(opened)
+                await self.durables.settle()
+            else:
+                await self._close(opened, but)
+
+    async def _close(self, opened: "Open", but: "Work | None") -> None:
+        try:
+            await self.opens.close(opened, but)
+        except (Status, OSError) as error:
+            log.warning("closing %s: %s", opened.tree.share.name, error)
 
     async def leave(self, session: Session, connection: ServerConnection) -> None:
         """`connection` is gone: the session loses that channel, and ends with its last."""
         connection.sessions.pop(session.id, None)
         session.channels.pop(connection, None)
         if not session.channels:
-            await self.end_session(session)
+            await self.end_session(session, keep=True)
+
+    async def _end_kept(self, opened: "Open") -> None:
+        """Nobody comes back for `opened`."""
+        await self._close(opened, None)
+        share = opened.tree.share
+        share.kept -= 1
+        await self.shares.leave(share, 0)
+
+    async def load_shares(self, config: Config) -> None:
+        """Take over the shares of `config`. What is kept of those that are gone nobody can come back for."""
+        await self.shares.load(config)
+        for opened in list(self.durables.away.values()):
+            if opened.tree.share.retired:
+                self.durables.give_up(opened)
 
     # -- ending ---------------------------------------------------------------------------------------------
     async def stop(self, listeners: Sequence[Listener]) -> None:
@@ -194,6 +235,7 @@ class Server:
         await asyncio.gather(*(connection.drain() for connection in list(self.connections)))
         if self._serving:
             await asyncio.wait(self._serving)
+        await self.durables.end()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -49,9 +49,9 @@ class Shares:
             await self.leave(gone, 0)
 
     async def leave(self, share: Share, trees: int = 1) -> None:
-        """A tree connect to `share` has ended; a retired share's store closes with its last."""
+        """A tree connect to `share` has ended; a retired share's store closes with its last, and its last open."""
         share.connections -= trees
-        if share.retired and share.connections == 0 and share.store is not None:
+        if share.retired and not share.connections and not share.kept and share.store is not None:
             await share.store.close()
 
     async def close(self) -> None:

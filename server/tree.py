@@ -19,6 +19,8 @@ class Share:
     store: Store | None
     connections: int = 0
     """Tree connects to it now."""
+    kept: int = 0
+    """Opens of it that are kept without a tree, for clients that are away."""
     retired: bool = False
     """Gone from the configuration: whoever is connected stays, no one else comes."""
 

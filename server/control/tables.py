@@ -59,7 +59,7 @@ def status(report: Mapping[str, Any]) -> str:
         "connections": f"{connections} ({kinds})" if kinds else connections,
         "sessions": report["sessions"],
         "tree connects": report["trees"],
-        "open files": report["opens"],
+        "open files": f"{report['opens']}, {report['disconnected']} of them without their client",
         "locks": f"{report['locks']}, {report['locks_waiting']} waited for",
         "caching": f"{report['leases']} leases, {report['oplocks']} oplocks, {report['breaks']} breaks not answered",
         "watches": report["watches"],
@@ -83,6 +83,11 @@ def _signing(row: Mapping[str, Any]) -> str:
     return (row["signing"] or "") + (" (required)" if row["signing_required"] else "")
 
 
+def _path(row: Mapping[str, Any]) -> str:
+    remarks = {" (to be deleted)": row["delete_pending"], " (disconnected)": row["disconnected"]}
+    return (row["path"] or "(deleted)") + "".join(text for text, holds in remarks.items() if holds)
+
+
 SESSIONS: Sequence[Column] = (
     ("SESSION", lambda row: row["id"]),
     ("USER", _session_user),
@@ -103,7 +108,7 @@ OPENS: Sequence[Column] = (
     ("CACHES", lambda row: row["caches"] or "-"),
     ("LOCKS", lambda row: row["locks"]),
     ("KIND", lambda row: row["kind"]),
-    ("PATH", lambda row: (row["path"] or "(deleted)") + (" (to be deleted)" if row["delete_pending"] else "")),
+    ("PATH", _path),
 )
 INTERFACES: Sequence[Column] = (
     ("INTERFACE", lambda row: row["name"]),

@@ -11,10 +11,12 @@ from ..security.access import FILE_WRITE_DATA, MAXIMUM_ALLOWED, SYSTEM_SECURITY
 from ..status import NT, Status
 from ..store.base import Found, Identity, Make, Store, Wanted
 from ..work import Work
-from .create_answer import answer
+from .create_again import key_of, reconnect, replay
+from .create_answer import answer, hand_over
 from .create_asked import Asked, cuts, take_apart
 from .create_caching import check_key, clear, grant_caching, wish_of
 from .create_check import check_kind, check_request, grant
+from .create_durable import Claim, claim_of, grant_durable, name_handle, take_over
 from .pipe import open_pipe
 
 TRIES = 8
@@ -23,14 +25,25 @@ TRIES = 8
 
 async def create(work: Work, request: CreateRequest) -> CreateResponse:
     assert work.tree is not None and work.session is not None
+    claim = Claim() if work.tree.share.pipes else claim_of(work, request)
+    if claim.back is not None:
+        return await reconnect(work, request, claim)
     if request.impersonation_level > Impersonation.DELEGATE:
         raise Status(NT.BAD_IMPERSONATION_LEVEL)
     if work.tree.share.pipes:
         return open_pipe(work, request)
     check_request(request)
     asked = take_apart(work, request)
+    repeated = await replay(work, request, claim)
+    if repeated is not None:
+        return repeated
+    with work.connection.server.opens.handles.creating(key_of(work, claim)):
+        return await _create(work, asked, claim)
+
+
+async def _create(work: Work, asked: Asked, claim: Claim) -> CreateResponse:
     opens = work.connection.server.opens
-    wish = wish_of(work, request)
+    wish = wish_of(work, asked.request)
     await check_key(work, asked.wanted, wish)
     tries = 0
     while tries < TRIES:
@@ -41,7 +54,7 @@ async def create(work: Work, request: CreateRequest) -> CreateResponse:
             if await opens.is_gone(found.file, before):
                 tries += 1
                 continue  # it was deleted between the store's look and ours
-            response = await _register(work, asked, found, opens, wish)
+            response = await _register(work, asked, found, claim, wish)
             if response is None:
                 continue
             registered = True
@@ -83,24 +96,25 @@ async def _open_only(who: Identity, wanted: Wanted, store: Store) -> Found:
     return found
 
 
-async def _register(work: Work, asked: Asked, found: Found, opens: Opens, wish: Wish) -> CreateResponse | None:
+async def _register(work: Work, asked: Asked, found: Found, claim: Claim, wish: Wish) -> CreateResponse | None:
     """Judge what was found and put the open into the tables, but not where the rest then fails.
 
     None where it waited for somebody's break: what was found may be something else by now.
     """
+    opens = work.connection.server.opens
     await check_kind(asked, found)
     access = grant(work, asked, found)
-    if not await clear(work, asked, found, access, wish):
+    if await take_over(work, claim, found) or not await clear(work, asked, found, access, wish):
         return None
     opened = _make_open(work, asked, found, access, opens)
     try:
-        return await _finish(work, asked, found, opened, wish)
+        return await _finish(work, asked, found, opened, claim, wish)
     except BaseException:
         await opens.abandon(opened)
         raise
 
 
-async def _finish(work: Work, asked: Asked, found: Found, opened: Open, wish: Wish) -> CreateResponse:
+async def _finish(work: Work, asked: Asked, found: Found, opened: Open, claim: Claim, wish: Wish) -> CreateResponse:
     """Cut what was there where that was asked, and say what the client has now."""
     request, opens = asked.request, work.connection.server.opens
     action = CreateAction.CREATED if found.made else CreateAction.OPENED
@@ -111,13 +125,11 @@ async def _finish(work: Work, asked: Asked, found: Found, opened: Open, wish: Wi
         if opened.closed:
             raise Status(NT.FILE_CLOSED, "closed while it was being cut")
         action = CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
-    if work.related is not None:
-        work.related.file_id = opened.file_id
-        work.related.failed = NT.SUCCESS
-    work.open = opened
-    response = answer(work, asked, found, opened, stat, action)
+    hand_over(work, opened)
+    response = answer(work, request, found, opened, stat, action)
     response.oplock_level, contexts = grant_caching(work, asked, found, opened, wish)
-    response.contexts = contexts + response.contexts
+    name_handle(work, claim, opened, action)
+    response.contexts = contexts + grant_durable(work, claim, opened, wish) + response.contexts
     if action != CreateAction.OPENED:
         opens.breaks.data_cut(opened)
         opens.breaks.parent_changed(opened)

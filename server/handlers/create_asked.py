@@ -30,8 +30,6 @@ class Asked:
 
     request: CreateRequest
     wanted: Wanted
-    maximal_access: bool
-    disk_id: bool
     plain: bool
     """It must be no directory: that was said, or its unnamed data was named."""
     hidden: bool
@@ -70,8 +68,6 @@ def take_apart(work: Work, request: CreateRequest) -> Asked:
     return Asked(
         request,
         Wanted(path, stream, access, make, new, bool(request.options & CreateOptions.DELETE_ON_CLOSE)),
-        find(contexts, ContextName.MXAC) is not None,
-        find(contexts, ContextName.QFID) is not None,
         kind == "$DATA" or bool(request.options & CreateOptions.NON_DIRECTORY_FILE),
         config is not None and config.hide_dot_files and "".join(path[-1:]).startswith("."),
     )

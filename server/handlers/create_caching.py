@@ -8,11 +8,11 @@ from ..messages.create import CreateContext, CreateRequest, OplockLevel, find
 from ..messages.create_contexts import ContextName, LeaseFlags
 from ..messages.create_contexts import Lease as LeaseContext
 from ..messages.negotiate import Dialect
-from ..open import Open
+from ..open import Open, Shared
 from ..oplock import READ, RIGHTS, WRITE, Holder, Oplock, level_of
 from ..security.access import FILE_WRITE_DATA
 from ..status import NT, Status
-from ..store.base import FileKey, Found, Kind, Wanted
+from ..store.base import FileKey, Found, Kind, Path, Wanted
 from ..work import Work
 from .create_asked import Asked, cuts
 
@@ -40,24 +40,28 @@ async def check_key(work: Work, wanted: Wanted, wish: Wish) -> None:
     lease = work.connection.server.opens.breaks.leases.by_key.get(wish.key) if wish.key is not None else None
     if lease is None:
         return
-    assert work.tree is not None and work.tree.share.store is not None
-    member = lease.members[0]
-    if member.tree.share is work.tree.share:
-        try:
-            path = member.file.path()
-        except Status:  # its file is gone; what has the name now is another
-            path = ()
-        if _same(path, member.file.stream, wanted):
-            return
-        there = await work.tree.share.store.lookup(work.tree.who, wanted.path, wanted.stream)
-        if there is not None and FileKey(there.device, there.inode, wanted.stream.casefold()) == lease.shared.key:
-            return  # another name of the same file
-    raise Status(NT.INVALID_PARAMETER, "the lease key is another file's")
+    if not await names(work, lease.members[0], wanted.path, wanted.stream):
+        raise Status(NT.INVALID_PARAMETER, "the lease key is another file's")
 
 
-def _same(path: tuple[str, ...], stream: str, wanted: Wanted) -> bool:
-    names = (*path, stream), (*wanted.path, wanted.stream)
-    return [name.casefold() for name in names[0]] == [name.casefold() for name in names[1]]
+async def names(work: Work, opened: Open, path: Path, stream: str) -> bool:
+    """Whether `path` and `stream` name the file of `opened` in the share of the request."""
+    tree = work.tree
+    assert tree is not None and tree.share.store is not None
+    if opened.tree.share is not tree.share:
+        return False
+    try:
+        its = opened.file.path()
+    except Status:  # its file is gone; what has the name now is another
+        its = ()
+    if _same((*its, opened.file.stream), (*path, stream)):
+        return True
+    there = await tree.share.store.lookup(tree.who, path, stream)  # another name of the same file
+    return there is not None and FileKey(there.device, there.inode, stream.casefold()) == opened.shared.key
+
+
+def _same(one: Path, other: Path) -> bool:
+    return [name.casefold() for name in one] == [name.casefold() for name in other]
 
 
 async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish) -> bool:
@@ -71,6 +75,8 @@ async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish)
     needs = access | (FILE_WRITE_DATA if overwrites else 0)
     told: list[Holder] | None = None
     while True:
+        if await _ended(work, opens.shared.get(key)):
+            return False
         refusal: Status | None = None
         try:
             opens.check(key, needs, request.share_access)
@@ -83,27 +89,37 @@ async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish)
             found_breaks, wait = breaks_for_open(shared, wish, needs, overwrites, refusal is not None)
             for each in found_breaks:
                 opens.breaks.begin(each.holder, each.rights)
-            if wait:  # unless who was to be told could not be, and caches nothing any more
-                wait = breaks_for_open(shared, wish, needs, overwrites, refusal is not None)[1]
             if wait:
-                wish.again = True
-                await opens.breaks.wait(work, shared)
-                _still_connected(work)
+                if breaks_for_open(shared, wish, needs, overwrites, refusal is not None)[1]:
+                    wish.again = True
+                    await opens.breaks.wait(work, shared)
+                    still_connected(work)
+                # else who was to be told could not be: it caches nothing any more, or is closed
                 if found.made:
                     continue
                 return False
             if overwrites and told is None and refusal is None:
                 told = [each.holder for each in found_breaks]
                 await opens.breaks.settle(work, told)
-                _still_connected(work)
+                still_connected(work)
                 continue
         if refusal is not None:
             raise refusal
         return True
 
 
-def _still_connected(work: Work) -> None:
-    """While the request waited its session or tree may have ended."""
+async def _ended(work: Work, shared: Shared | None) -> bool:
+    """Wait for opens of the file that are being closed because their clients are away; whether there were any."""
+    if shared is None or not shared.ending:
+        return False
+    while shared.ending:
+        await work.connection.server.opens.breaks.wait(work, shared, quietly=True)
+    still_connected(work)
+    return True
+
+
+def still_connected(work: Work) -> None:
+    """Raise Status where the session or tree of a request has ended while it waited."""
     tree = work.tree
     assert tree is not None
     if tree.session.trees.get(tree.id) is not tree:
@@ -135,7 +151,15 @@ def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wi
     if wish.lease.parent_key is not None:
         lease.parent = wish.lease.parent_key if wish.lease.flags & LeaseFlags.PARENT_KEY_SET else None
     opened.parent_key = lease.parent
-    return OplockLevel.LEASE, [CreateContext(ContextName.RQLS, lease.context().pack())]
+    return cached(opened)
+
+
+def cached(opened: Open) -> tuple[int, list[CreateContext]]:
+    """What `opened` may cache, as the answer to a CREATE tells it."""
+    holder = opened.caching
+    if isinstance(holder, Lease):
+        return OplockLevel.LEASE, [CreateContext(ContextName.RQLS, holder.context().pack())]
+    return level_of(holder.rights) if holder is not None else OplockLevel.NONE, []
 
 
 def _lease(work: Work, opened: Open, wish: Wish, rights: int, directory: bool) -> Lease | None:

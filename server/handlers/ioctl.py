@@ -24,6 +24,7 @@ from ..rpc.pipe import SERVICES
 from ..status import NT, Status
 from ..work import Work
 from . import ioctl_copy, ioctl_file, pipe
+from .resiliency import request_resiliency
 
 CONNECTED = 3
 """FILE_PIPE_CONNECTED_STATE."""
@@ -132,5 +133,6 @@ TABLE: dict[int, Row] = {
     Fsctl.PIPE_PEEK: Row(_peek),
     Fsctl.PIPE_WAIT: Row(_wait, on_file=False),
     Fsctl.SRV_ENUMERATE_SNAPSHOTS: Row(_snapshots),
+    Fsctl.LMR_REQUEST_RESILIENCY: Row(request_resiliency),
     **{code: Row(answer) for code, answer in (ioctl_file.TABLE | ioctl_copy.TABLE).items()},
 }

@@ -21,6 +21,7 @@ def _oplock(work: Work, body: OplockBreak) -> OplockBreak:
     opened = work.session.opens.get(int.from_bytes(body.file_id[8:], "little"))
     if opened is None or opened.file_id != body.file_id:
         raise Status(NT.FILE_CLOSED, f"no open {body.file_id.hex()}")
+    work.connection.server.opens.handles.used(opened)
     holder = opened.caching
     breaks = work.connection.server.opens.breaks
     if not isinstance(holder, Oplock) or not holder.breaking:
@@ -39,6 +40,8 @@ def _lease(work: Work, body: LeaseBreak) -> LeaseBreak:
     lease = breaks.leases.by_key.get((work.session.client_guid, body.key))
     if lease is None:
         raise Status(NT.OBJECT_NAME_NOT_FOUND, "no lease has this key")
+    for opened in lease.members:
+        work.connection.server.opens.handles.used(opened)
     next_step = lease.acknowledge(body.state & KNOWN_RIGHTS)
     breaks.answered(lease, next_step)
     return LeaseBreak(key=body.key, state=body.state)

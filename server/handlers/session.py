@@ -152,7 +152,7 @@ async def _establish(
     connection.authenticated |= session.trusted
     previous = server.sessions.get(request.previous_session_id)
     if previous is not None and previous is not session and previous.user == session.user != "":
-        await server.end_session(previous)  # 3.3.5.5.3: the client has come back
+        await server.end_session(previous, keep=True)  # 3.3.5.5.3: the client has come back
 
 
 def _renew(work: Work, session: Session, outcome: Outcome) -> None:
@@ -187,5 +187,5 @@ def _bind(work: Work, session: Session, outcome: Outcome, attempt: Setup) -> Non
 
 async def logoff(work: Work, request: LogoffRequest) -> LogoffResponse:
     assert work.session is not None
-    await work.connection.server.end_session(work.session, but=work)
+    await work.connection.server.end_session(work.session, but=work, keep=True)
     return LogoffResponse()

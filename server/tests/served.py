@@ -114,6 +114,7 @@ class Whole:
         for connection in self.near:
             await connection.close()
         await asyncio.gather(*self.serving)
+        await self.server.durables.end()
         self.assert_nothing_kept()
         await self.server.stop([])
         await self.server.shares.close()
@@ -130,6 +131,9 @@ class Whole:
         assert not server.connections, "a connection was kept"
         assert not server.sessions, "a session was kept"
         assert not server.opens.by_volatile, "an open was kept"
+        assert not server.opens.handles.eligible, "the name of an open was kept"
+        assert not server.opens.handles.instances, "an application's open was kept"
+        assert not server.opens.handles.under_way, "a CREATE is still under way"
         assert not server.opens.shared, "a file's state was kept"
         assert not server.opens.breaks.leases.by_key, "a lease was kept"
         assert not server.opens.changes.watches.count, "a watch was kept"

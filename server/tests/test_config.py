@@ -56,6 +56,8 @@ SERVER = [
     ("'smb2 max credits' = 512", "max_credits", 512),
     ("guest_account = 'root'", "guest_account", "root"),
     ("'map to guest' = 'bad user'", "map_to_guest", "bad user"),
+    ("'durable handles' = 'no'", "durable_handles", False),
+    ("durable_timeout = 60", "durable_timeout", 60),
     ("admin_users = ['alice', '@wheel']", "admin_users", ("alice", "@wheel")),
 ]
 
@@ -85,6 +87,7 @@ SHARE = [
     ("veto_files = ['a b']", "veto_files", ("a b",)),
     ("store_dos_attributes = false", "store_dos_attributes", False),
     ("oplocks = false", "oplocks", False),
+    ("'durable handles' = 'no'", "durable_handles", False),
     ("'kernel change notify' = 'no'", "kernel_change_notify", False),
     ("'kernel oplocks' = 'Auto'", "kernel_oplocks", "auto"),
     ("kernel_oplocks = false", "kernel_oplocks", "no"),

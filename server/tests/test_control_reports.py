@@ -56,6 +56,7 @@ def test_status_counts_everything(server: Server) -> None:
         "sessions": 1,
         "trees": 1,
         "opens": 1,
+        "disconnected": 0,
         "locks": 2,
         "locks_waiting": 1,
         "oplocks": 0,
@@ -111,7 +112,7 @@ def test_opens_say_what_is_open_and_how(server: Server) -> None:
     async def run() -> list[report.Row]:
         made = Sessions(server)
         stream = add_open(server, made.tree, Place("dir", stream="Notes"), 0, 0)
-        stream.shared.delete_pending = True
+        stream.shared.delete_pending = stream.away = True
         add_open(server, made.tree, Place())
         pipe = add_open(server, add_tree(made.session, "IPC$"), Place())
         pipe.store_file, pipe.pipe = None, cast(Any, SimpleNamespace(service="srvsvc"))
@@ -122,9 +123,12 @@ def test_opens_say_what_is_open_and_how(server: Server) -> None:
     assert (file["access"], file["access_mask"], file["shared"], file["locks"]) == ("rwd", "0x00010003", "rd", 2)
     assert (stream["path"], stream["access"], stream["shared"], stream["locks"]) == ("/dir:Notes", "", "", 0)
     assert (file["delete_pending"], stream["delete_pending"]) == (False, True)
+    assert (file["disconnected"], stream["disconnected"]) == (False, True)
     assert deleted["path"] is None
     assert (pipe["share"], pipe["path"], pipe["kind"]) == ("IPC$", "srvsvc", "pipe")
-    assert "(deleted)" in client.SHOWN["opens"]([file, stream, deleted, pipe])
+    shown = client.SHOWN["opens"]([file, stream, deleted, pipe])
+    assert "(deleted)" in shown
+    assert "Notes (to be deleted) (disconnected)" in shown
 
 
 def test_an_open_closed_while_the_report_is_made_is_left_out(server: Server) -> None:
