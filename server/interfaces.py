@@ -1,7 +1,8 @@
 """The network interfaces clients are told of, kept up to date while links come and go.
 
 Clients connect to every address they are told of, so these are only the addresses that the server listens on, and
-no RDMA where it does not listen for it.
+no RDMA where it does not listen for it. Loopback addresses are told where they are listened on by name: then clients are
+on this machine.
 """
 
 import asyncio
@@ -10,11 +11,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from transport.discovery import Interface, interfaces, watch
+from transport.discovery import UNKNOWN_SPEED, Interface, interfaces, watch
 
 log = logging.getLogger("smbdirect.interfaces")
 
 ANY = ("0.0.0.0", "::")
+LOOPBACK_INDEX = 1
+"""Of every Linux network namespace."""
 
 
 class Interfaces:
@@ -38,7 +41,9 @@ class Interfaces:
                 log.info("interfaces: %s", ", ".join(interface.name for interface in found) or "none")
 
     def _offered(self, found: Sequence[Interface]) -> list[Interface]:
-        return [each for each in map(self._part_of, found) if each.addresses]
+        own = tuple(sorted((address for address in self._listening if address.is_loopback), key=str))
+        loopback = Interface("lo", LOOPBACK_INDEX, own, UNKNOWN_SPEED, rss=False)
+        return [each for each in (loopback, *map(self._part_of, found)) if each.addresses]
 
     def _part_of(self, interface: Interface) -> Interface:
         """`interface` without what nobody listens on."""
