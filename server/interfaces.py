@@ -1,8 +1,8 @@
 """The network interfaces clients are told of, kept up to date while links come and go.
 
 Clients connect to every address they are told of, so these are only the addresses that the server listens on, and
-no RDMA where it does not listen for it. Loopback addresses are told where they are listened on by name: then clients are
-on this machine.
+no RDMA where it does not listen for it. Loopback addresses are told where they are listened on by name: who comes by
+them is on this machine.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .channel_sequence import ChannelSequence
 from .messages.header import Command
@@ -44,6 +44,15 @@ class Mode:
     delete_on_close: bool = False
 
 
+class Locking(NamedTuple):
+    """A LOCK under way, for its repetition over another channel to find."""
+
+    number: int
+    """Its LockSequenceNumber."""
+    work: "Work"
+    ended: "asyncio.Future[None]"
+
+
 @dataclass(slots=True, eq=False)
 class Open:
     """An open file, directory, stream or pipe. `persistent` and `volatile` make its FileId; never 0."""
@@ -70,8 +79,8 @@ class Open:
     sequence: ChannelSequence = field(default_factory=ChannelSequence)
     lock_sequences: dict[int, int] = field(default_factory=dict)
     """The numbers of the LOCKs carried out last, by their index (LockSequenceArray)."""
-    locking: "dict[int, tuple[int, Work]]" = field(default_factory=dict)
-    """LOCKs that wait, by their index, with their numbers."""
+    locking: "dict[int, Locking]" = field(default_factory=dict)
+    """LOCKs under way, by their index."""
     closed: bool = False
     handle: "Handle | None" = None
     """What is known of it beyond its connection, where its client asked for that."""

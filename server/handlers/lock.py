@@ -4,8 +4,8 @@ import asyncio
 
 from ..lock import Locks, Range
 from ..messages.file import LockElement, LockFlags, LockRequest, LockResponse
-from ..messages.negotiate import Capability
-from ..open import Open
+from ..messages.negotiate import Capability, Dialect
+from ..open import Locking, Open
 from ..status import NT, Status
 from ..store.base import Kind
 from ..work import Work
@@ -34,14 +34,16 @@ async def lock(work: Work, request: LockRequest) -> LockResponse:
         raise Status(NT.INVALID_PARAMETER, "no locks")
     if len(request.locks) > MOST_AT_ONCE:
         raise Status(NT.INVALID_PARAMETER, f"{len(request.locks)} locks at once")
-    if not _counts(work, request):
+    if not _counts(work, opened, request):
         await _carry_out(work, opened, request.locks)
     elif not await _replayed(opened, request):
-        opened.locking[request.index] = (request.number, work)
+        under_way = Locking(request.number, work, asyncio.get_running_loop().create_future())
+        opened.locking[request.index] = under_way
         try:
             await _carry_out(work, opened, request.locks)
         finally:
-            if opened.locking.get(request.index) == (request.number, work):
+            under_way.ended.set_result(None)
+            if opened.locking.get(request.index) is under_way:
                 del opened.locking[request.index]
         opened.lock_sequences[request.index] = request.number
     return LockResponse()
@@ -59,9 +61,13 @@ async def _carry_out(work: Work, opened: Open, elements: list[LockElement]) -> N
     await _lock(work, locks, opened, elements)
 
 
-def _counts(work: Work, request: LockRequest) -> bool:
-    """Whether its sequence number counts: where a client may come by another connection with it (3.3.5.14)."""
-    return 1 <= request.index <= SEQUENCES and bool(work.connection.negotiated.capabilities & Capability.MULTI_CHANNEL)
+def _counts(work: Work, opened: Open, request: LockRequest) -> bool:
+    """Whether its sequence number counts: where its client may come by another connection with it (3.3.5.14)."""
+    negotiated = work.connection.negotiated
+    if not 1 <= request.index <= SEQUENCES or negotiated.dialect == Dialect.SMB202:
+        return False
+    lasting = opened.handle is not None and opened.handle.lasting
+    return lasting or bool(negotiated.capabilities & Capability.MULTI_CHANNEL)
 
 
 async def _replayed(opened: Open, request: LockRequest) -> bool:
@@ -69,10 +75,9 @@ async def _replayed(opened: Open, request: LockRequest) -> bool:
 
     One that still waits makes room for its repetition: the client no longer hears the channel it came by.
     """
-    number, waiting = opened.locking.get(request.index, (-1, None))
-    if waiting is not None and number == request.number:
-        waiting.cancel()
-        await asyncio.sleep(0)  # unless it had just been granted
+    while (first := opened.locking.get(request.index)) is not None and first.number == request.number:
+        first.work.cancel()
+        await asyncio.wait([first.ended])
         if opened.closed:
             raise Status(NT.FILE_CLOSED)
     if opened.lock_sequences.get(request.index) == request.number:
