@@ -6,7 +6,8 @@ newest count are told from those before: what a late one of these would change i
 (the client repeats it again) until all of these have ended, for one of them may be the same.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 HALF = 0x7FFF
 """As far ahead, in 16 bits that wrap, a number counts as newer and not as older."""
@@ -23,6 +24,8 @@ class ChannelSequence:
     """Requests being handled that came with `number` (OutstandingRequestCount)."""
     before: int = 0
     """Those that came with an earlier one (OutstandingPreRequestCount)."""
+    waiting: "list[asyncio.Future[None]]" = field(default_factory=list)
+    """What is done once all have ended."""
 
     def begin(self, number: int, replay: bool) -> int | None:
         """Count a request in; what to `end` it with, or None where it is not counted and may change nothing."""
@@ -45,3 +48,23 @@ class ChannelSequence:
             self.under_way -= 1
         else:
             self.before -= 1
+        if not self.busy:
+            waiting, self.waiting = self.waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    @property
+    def busy(self) -> bool:
+        return self.under_way + self.before > 0
+
+    def idle(self) -> "asyncio.Future[None]":
+        """Done once all that is under way has ended."""
+        future = asyncio.get_running_loop().create_future()
+        self.waiting.append(future)
+        return future
+
+    def restart(self, number: int) -> None:
+        """The client is there again, over channels that it counts from `number` on."""
+        self.number = number
+        self.turn += 1

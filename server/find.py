@@ -26,13 +26,13 @@ def find_open(work: Work, file_id: bytes) -> None:
     work.open = found
     if found.unused:
         work.connection.server.opens.handles.used(found)
-    if work.connection.negotiated.dialect >= Dialect.SMB300:
-        _count(work, found)
+    _count(work, found)
 
 
 def _count(work: Work, opened: Open) -> None:
-    """Count the request among those of its channel sequence number; `Work.end` counts it out."""
-    number = work.header.channel_sequence
+    """Count the request among those of its channel sequence number; `Work.end` counts it out. Before 3.0 there is one
+    channel, and none of its requests comes late."""
+    number = work.header.channel_sequence if work.connection.negotiated.dialect >= Dialect.SMB300 else 0
     work.turn = opened.sequence.begin(number, bool(work.header.flags & Flags.REPLAY))
     if work.turn is None and work.header.command in CHANGING:
         raise Status(NT.FILE_NOT_AVAILABLE, f"channel sequence {number}, the open is at {opened.sequence}")

@@ -7,7 +7,7 @@ that replaces a name has to know that nobody has it open: what CREATE finds mean
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,8 @@ class Opens:
         self._replacing: dict[asyncio.Future[None], int] = {}
         """By what they end with: the device."""
         self._next = 1
+        self.given_up: Callable[[Open], None] = lambda opened: None
+        """Told of each open that is closed while its client is away, by a request that was still under way."""
 
     def new_ids(self, session: "Session") -> tuple[int, int]:
         """A persistent and a volatile id, neither ever 0 (Windows takes {0, 0} for no handle) nor reused."""
@@ -156,6 +158,8 @@ class Opens:
         opened.session.opens.pop(opened.volatile, None)
         self.end_waits(opened, but)
         self.handles.remove(opened)
+        if opened.away:
+            self.given_up(opened)
         self.changes.closed(opened)
         if opened.pipe is not None:
             return

@@ -59,6 +59,7 @@ class Server:
         self.opens = Opens()
         self.durables = Durables(self._end_kept)
         self.opens.breaks.uncached = self.durables.uncached
+        self.opens.given_up = self.durables.give_up
         self.sessions: dict[int, Session] = {}
         self.connections: set[ServerConnection] = set()
         self._by_address: Counter[str] = Counter()

@@ -1,7 +1,6 @@
 """CREATEs that ask for an open that is there: their client comes back for it (MS-SMB2 3.3.5.9.7, 3.3.5.9.12), or
 repeats the CREATE that made it, whose answer may have been lost (3.3.5.9.10)."""
 
-from ..channel_sequence import ChannelSequence
 from ..handles import Key
 from ..lease import Lease
 from ..messages.create import CreateContext, CreateRequest, CreateResponse, OplockLevel, find
@@ -34,14 +33,22 @@ async def replay(work: Work, request: CreateRequest, claim: Claim) -> CreateResp
     opened = work.connection.server.opens.handles.eligible.get(key) if key is not None else None
     if opened is None or opened.handle is None:
         return None
-    if not work.header.flags & Flags.REPLAY or opened.session is not work.session or opened.away:
+    if not work.header.flags & Flags.REPLAY or not (opened.away or opened.session is work.session):
         raise Status(NT.DUPLICATE_OBJECTID, "the create GUID is another open's")
-    if opened.tree is not work.tree:
-        raise Status(NT.ACCESS_DENIED, "a repetition for another share")
     lease = find(request.contexts, ContextName.RQLS)
     if lease is not None and not _has_key(opened, lease):
         raise Status(NT.ACCESS_DENIED, "a repetition with another lease")
+    if opened.away:  # the answer was lost with the session
+        _check_owner(work, opened)
+        await _quiet(work, opened)
     response = await answer_again(work, request, opened, opened.handle.action)
+    still_connected(work)
+    if opened.closed:
+        raise Status(NT.FILE_NOT_AVAILABLE, "it has gone meanwhile")
+    if opened.away:
+        _take_back(work, opened)
+    elif opened.tree is not work.tree:
+        raise Status(NT.ACCESS_DENIED, "a repetition for another share, or by another session")
     hand_over(work, opened)
     if response.oplock_level != OplockLevel.LEASE:
         response.oplock_level = request.oplock_level  # as Windows does, and smbtorture has it
@@ -55,18 +62,30 @@ async def reconnect(work: Work, request: CreateRequest, claim: Claim) -> CreateR
     """Give an open back to its client (3.3.5.9.7, 3.3.5.9.12). Of the request only what says which counts."""
     assert work.session is not None and work.tree is not None
     opened = _find(work, request, claim)
+    await _quiet(work, opened)
     if isinstance(opened.caching, Lease) and not await _is_named(work, request, opened):
         raise Status(NT.INVALID_PARAMETER, "the lease is another file's")
     response = await answer_again(work, request, opened)
     still_connected(work)
     if _find(work, request, claim) is not opened:
         raise Status(NT.OBJECT_NAME_NOT_FOUND, "it has gone meanwhile")
+    _take_back(work, opened)
+    return response
+
+
+async def _quiet(work: Work, opened: Open) -> None:
+    """Until the requests of a replaced session have ended: none is to change the file after one that is to come."""
+    while opened.sequence.busy:
+        await work.wait(opened.sequence.idle(), anywhere=True)
+
+
+def _take_back(work: Work, opened: Open) -> None:
+    assert work.session is not None and work.tree is not None
     server = work.connection.server
     server.opens.check_room(work.session)
     server.durables.take_back(opened, work.session, work.tree)
-    opened.sequence = ChannelSequence(work.header.channel_sequence)
+    opened.sequence.restart(work.header.channel_sequence)
     hand_over(work, opened)
-    return response
 
 
 def _find(work: Work, request: CreateRequest, claim: Claim) -> Open:
@@ -78,20 +97,30 @@ def _find(work: Work, request: CreateRequest, claim: Claim) -> Open:
     handle = opened.handle
     lease = find(request.contexts, ContextName.RQLS)
     leased = isinstance(opened.caching, Lease)
+    for other, why in (
+        (claim.back_guid not in (None, handle.create_guid or NO_GUID), "another create GUID"),
+        (leased and handle.client_guid != work.session.client_guid, "another client"),
+        (leased != (lease is not None), "a lease, or none"),
+        (lease is not None and not _has_key(opened, lease), "another lease key"),
+    ):
+        if other:
+            raise Status(NT.OBJECT_NAME_NOT_FOUND, f"the open that is asked for has {why}")
+    _check_owner(work, opened)
+    return opened
+
+
+def _check_owner(work: Work, opened: Open) -> None:
+    """Only who has opened it gets it back, through the same share, and where that still grants as much."""
+    assert work.session is not None and work.tree is not None and opened.handle is not None
     beyond = opened.mode.access & ~(work.tree.access | SYSTEM_SECURITY)
     for refused, code, why in (
         (opened.tree.share is not work.tree.share, NT.OBJECT_NAME_NOT_FOUND, "in another share"),
-        (claim.back_guid not in (None, handle.create_guid or NO_GUID), NT.OBJECT_NAME_NOT_FOUND, "another create GUID"),
-        (leased and handle.client_guid != work.session.client_guid, NT.OBJECT_NAME_NOT_FOUND, "another client"),
-        (leased != (lease is not None), NT.OBJECT_NAME_NOT_FOUND, "with a lease, or without"),
-        (lease is not None and not _has_key(opened, lease), NT.OBJECT_NAME_NOT_FOUND, "another lease key"),
-        (handle.user != work.session.user.casefold(), NT.ACCESS_DENIED, "another user"),
+        (opened.handle.user != work.session.user.casefold(), NT.ACCESS_DENIED, "another user"),
         (not work.session.trusted, NT.ACCESS_DENIED, "a guest"),
         (bool(beyond), NT.ACCESS_DENIED, f"rights {beyond:#x}, which are not granted any more"),
     ):
         if refused:
             raise Status(code, f"the open that is asked for: {why}")
-    return opened
 
 
 def _has_key(opened: Open, context: CreateContext) -> bool:

@@ -30,7 +30,7 @@ from server.tests.durables import (
     settings,
     timeout_of,
 )
-from server.tests.served import SHARE, USER, Whole, on_a_server
+from server.tests.served import SHARE, USER, Whole, on_a_server, settle
 
 OTHER = b"o" * 16
 READERS = ShareAccess.READ | ShareAccess.DELETE
@@ -158,6 +158,35 @@ def test_a_session_that_replaces_another_and_a_logoff_leave_what_lasts() -> None
         assert here.server.durables.away
         tree = await again(here, tree)
         await (await make(tree, back(file.id))).close()
+
+    on_a_server(use)
+
+
+def test_a_request_still_under_way_comes_before_all_of_the_next_session() -> None:
+    async def use(here: Whole) -> None:
+        tree, file = await held(here)
+        [opened] = here.server.opens.by_volatile.values()
+        turn = opened.sequence.begin(0, False)
+        assert turn is not None
+        tree = await again(here, tree, previous=opened.session.id)
+        waiting = asyncio.ensure_future(make(tree, back(file.id)))
+        await settle()
+        assert not waiting.done()
+        opened.sequence.end(turn)
+        assert (await waiting).id == file.id
+
+    on_a_server(use)
+
+
+def test_an_open_that_was_just_being_closed_is_not_given_back() -> None:
+    async def use(here: Whole) -> None:
+        tree, file = await held(here)
+        [opened] = here.server.opens.by_volatile.values()
+        tree = await again(here, tree, previous=opened.session.id)
+        await here.server.opens.close(opened)
+        assert await refused(tree, back(file.id)) == NT.OBJECT_NAME_NOT_FOUND
+        await here.server.durables.settle()
+        assert not opened.tree.share.kept
 
     on_a_server(use)
 

@@ -103,6 +103,17 @@ def test_a_repeated_create_is_answered_as_the_first_was() -> None:
     on_a_server(use)
 
 
+def test_a_create_whose_answer_was_lost_with_its_session_is_answered_in_the_next() -> None:
+    async def use(here: Whole) -> None:
+        tree = await here.tree(settings())
+        first = await repeat(tree, durable(), flags=0)
+        await cut(here, tree)
+        assert await repeat(await again(here, tree), durable()) == first
+        assert not here.server.durables.away
+
+    on_a_server(use)
+
+
 async def _without_the_flag(here: Whole, tree: Tree) -> Any:
     return await repeat(tree, durable(), flags=0)
 
