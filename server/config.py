@@ -92,6 +92,8 @@ class Share:
     """Whether opens outlive their connection for a while: durable and resilient ones."""
     kernel_oplocks: str = option(_KERNEL_OPLOCKS, "yes")
     """yes: clients cache data only where a kernel lease keeps local processes from the file; auto: also elsewhere."""
+    posix_locking: bool = option(options.BOOLEAN, True)
+    """Whether local processes see clients' byte-range locks, and clients theirs."""
     kernel_change_notify: bool = option(options.BOOLEAN, True)
     """Whether CHANGE_NOTIFY also tells what other processes of this machine do."""
     max_connections: int = option(options.number(0, 65536), 0)

@@ -19,7 +19,7 @@ READ_ONLY_ACCESS = FILE_GENERIC_READ | FILE_GENERIC_EXECUTE
 
 STORE_SETTINGS = (
     "create_mask", "directory_mask", "force_create_mode", "force_directory_mode", "inherit_owner", "hide_dot_files",
-    "hide_unreadable", "veto_files", "store_dos_attributes",
+    "hide_unreadable", "veto_files", "store_dos_attributes", "posix_locking",
 )  # fmt: skip
 """What of a share's configuration its store is made with, beside the path."""
 

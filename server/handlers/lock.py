@@ -9,6 +9,7 @@ from ..open import Locking, Open
 from ..status import NT, Status
 from ..store.base import Kind
 from ..work import Work
+from . import lock_local
 
 LAST = (1 << 64) - 1
 KINDS = (
@@ -54,7 +55,7 @@ async def _carry_out(work: Work, opened: Open, elements: list[LockElement]) -> N
     if locks is None:
         locks = opened.shared.locks = Locks()
     if elements[0].flags == LockFlags.UNLOCK:
-        _unlock(locks, opened, elements)
+        await _unlock(locks, opened, elements)
         return
     if work.session is not None and work.session.expired:
         raise Status(NT.NETWORK_SESSION_EXPIRED)
@@ -86,7 +87,7 @@ async def _replayed(opened: Open, request: LockRequest) -> bool:
     return False
 
 
-def _unlock(locks: Locks, opened: Open, elements: list[LockElement]) -> None:
+async def _unlock(locks: Locks, opened: Open, elements: list[LockElement]) -> None:
     """Release each in turn; the first that is not held ends it, what came before stays released."""
     try:
         for element in elements:
@@ -94,6 +95,7 @@ def _unlock(locks: Locks, opened: Open, elements: list[LockElement]) -> None:
                 raise Status(NT.INVALID_PARAMETER, "locks and unlocks mixed")
             if not locks.release(opened, element.offset, element.length):
                 raise Status(NT.RANGE_NOT_LOCKED)
+            await opened.file.unlock_range(element.offset, element.length)
     finally:
         locks.retry()
 
@@ -117,6 +119,14 @@ async def _lock(work: Work, locks: Locks, opened: Open, elements: list[LockEleme
         if not patient:
             raise Status(NT.LOCK_NOT_GRANTED)
         await _wait(work, locks, opened, wanted)
+    seconds = lock_local.FIRST
+    while not await lock_local.take(opened, locks, ranges):
+        if not patient:
+            raise Status(NT.LOCK_NOT_GRANTED, "a local process has a lock there")
+        await lock_local.pause(work, opened, seconds)
+        seconds = min(2 * seconds, lock_local.MOST)
+        if not locks.take(ranges):
+            await _wait(work, locks, opened, *ranges)
 
 
 def _range(opened: Open, element: LockElement) -> Range:

@@ -311,6 +311,15 @@ class File(ABC):
     def entries(self, pattern: str, stats: bool) -> Cursor:
         """A walk over this directory's entries whose names match `pattern` (MS-FSA 2.1.4.4 wildcards)."""
 
+    @abstractmethod
+    async def lock_range(self, offset: int, length: int, exclusive: bool) -> bool:
+        """Keep other processes' locks out of a range that clients have left to this open; False where they have one.
+        The close lets go of it."""
+
+    @abstractmethod
+    async def unlock_range(self, offset: int, length: int) -> None:
+        """Let go of a lock on exactly this range, an exclusive one first."""
+
     def kernel_lease(self) -> "KernelLease | None":
         """What keeps other processes from its data; None where nothing can, or there is nothing to keep them from."""
         return None

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from . import inode
 from .kernel_leases import KernelLease
+from .range_locks import RangeLocks
 from .threads import as_service
 
 _SAFE = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -30,6 +31,7 @@ class Description:
         self.descriptor = descriptor
         self.flags = flags
         self.lease = KernelLease(descriptor, flags != os.O_RDONLY)
+        self.ranges = RangeLocks(descriptor, flags)
         self.key = key
         self.users = 1
         self.writers = int(flags != os.O_RDONLY)
@@ -124,7 +126,8 @@ class Descriptions:
         with description.lease.suspended(), as_service():
             other = os.open(inode.proc(description.descriptor), flags | _SAFE)
             try:
-                os.dup2(other, description.descriptor, inheritable=False)
+                with description.ranges.moving(other, flags):
+                    os.dup2(other, description.descriptor, inheritable=False)
             finally:
                 os.close(other)
             description.flags = flags

@@ -18,6 +18,7 @@ from .inode import Inode
 from .kernel_leases import KernelLease
 from .metadata import Metadata
 from .opening import Opened
+from .range_locks import Held, clipped
 from .threads import ANYONE
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class PosixFile(Metadata):
         self._descriptor = opened.descriptor
         self._description = opened.description
         self._flags = opened.flags
+        self._ranges: list[Held] = []
         self._readable = opened.readable
         self._writable = opened.writable
         self._promised = self.kind is Kind.FILE and not store.volumes.sparse(status.st_dev, opened.descriptor)
@@ -59,6 +61,24 @@ class PosixFile(Metadata):
 
     def kernel_lease(self) -> KernelLease | None:
         return self._description.lease if self._description is not None else None
+
+    async def lock_range(self, offset: int, length: int, exclusive: bool) -> bool:
+        wanted = clipped(offset, length, exclusive)
+        description = self._description
+        if wanted is None or description is None or not self._store.options.posix_locking:
+            return True
+        if not await self._hop(ANYONE, description.ranges.take, wanted):
+            return False
+        self._ranges.append(wanted)
+        return True
+
+    async def unlock_range(self, offset: int, length: int) -> None:
+        for exclusive in (True, False):
+            held = clipped(offset, length, exclusive)
+            if held in self._ranges and self._description is not None:
+                self._ranges.remove(held)
+                await self._hop(ANYONE, self._description.ranges.release, [held])
+                return
 
     # -- data -----------------------------------------------------------------------------------------------
     def read_nowait(self, into: memoryview, offset: int) -> int | None:
@@ -236,6 +256,8 @@ class PosixFile(Metadata):
             return
         try:
             await self._finish()
+            if self._ranges and self._description is not None:
+                await self._threads.run(ANYONE, self._description.ranges.release, self._ranges)
         finally:
             if self._writable or self._promised:  # the last close may write
                 await self._threads.run(self.who, self.abandon)

@@ -125,6 +125,12 @@ class MemoryFile(File):
         for offset, length in ranges:
             await self.zero(offset, length)
 
+    async def lock_range(self, offset: int, length: int, exclusive: bool) -> bool:
+        return True  # no other process sees it
+
+    async def unlock_range(self, offset: int, length: int) -> None:
+        """There is nothing to let go of."""
+
     async def copy_from(self, source: File, source_offset: int, offset: int, length: int) -> int:
         return await copy_by_hand(source, self, source_offset, offset, length)
 

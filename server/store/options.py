@@ -29,6 +29,8 @@ class Options:
     """Where Samba and ksmbd keep things differently, ksmbd's way: named streams without the NUL that Samba puts
     behind the data (and that is taken off in reading), descriptors with the hash that ksmbd insists on. Both kinds
     of descriptors are always read."""
+    posix_locking: bool = True
+    """Byte-range locks are locks of the system's too."""
     names_remembered: int = 500_000
     """Over all directories; some 200 bytes each."""
 

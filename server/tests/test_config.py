@@ -91,6 +91,7 @@ SHARE = [
     ("'kernel change notify' = 'no'", "kernel_change_notify", False),
     ("'kernel oplocks' = 'Auto'", "kernel_oplocks", "auto"),
     ("kernel_oplocks = false", "kernel_oplocks", "no"),
+    ("'posix locking' = 'no'", "posix_locking", False),
     ("'max connections' = 3", "max_connections", 3),
 ]
 

@@ -16,6 +16,7 @@ from server.messages.create import Disposition, OplockLevel
 from server.messages.oplock import LeaseBreak, LeaseNotification, OplockBreak
 from server.security.access import FILE_READ_ATTRIBUTES, FILE_READ_DATA
 from server.store import kernel_leases
+from server.store.base import Store
 from server.store.descriptions import DESCRIPTIONS
 from server.store.posix import PosixStore
 from server.tests.served import Whole, whole
@@ -26,13 +27,15 @@ PATIENCE = 10
 
 
 def on_disk(
-    directory: Path, test: Callable[[Whole, Path], Awaitable[None]], oplocks: str = "yes", **settings: Any
+    directory: Path,
+    test: Callable[[Whole, Path], Awaitable[None]],
+    oplocks: str = "yes",
+    make_store: Callable[[Share], Store] = lambda share: PosixStore(str(share.path), options()),
 ) -> None:
     """The server serves `directory`; at the end no lease of the kernel's and no descriptor is left."""
 
     async def use() -> None:
-        shares = (Share("data", directory, kernel_oplocks=oplocks, **settings),)
-        async with whole(shares, lambda share: PosixStore(str(share.path), options())) as here:
+        async with whole((Share("data", directory, kernel_oplocks=oplocks),), make_store) as here:
             await test(here, directory)
         assert not kernel_leases.held(), "a kernel lease was kept"
         assert not len(DESCRIPTIONS), "an open file was kept"
