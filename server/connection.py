@@ -65,7 +65,8 @@ class ServerConnection:
         self.since = time.time()
         self.heard = 0
         """Messages received."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Message | None] = {}
+        """With the message that each answers."""
         self._unsent = 0
         """At most so many bytes of answers are being sent."""
         self._taken = asyncio.Event()
@@ -78,7 +79,7 @@ class ServerConnection:
         try:
             while (message := await self.transport.receive()) is not None:
                 self.heard += 1
-                self._run(self._handle(message))
+                self._run(self._handle(message), message)
                 while self._unsent > MOST_UNSENT:
                     self._taken.clear()
                     await self._taken.wait()
@@ -87,11 +88,11 @@ class ServerConnection:
         finally:
             await self._end()
 
-    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _run(self, coroutine: Coroutine[Any, Any, None], message: Message | None = None) -> None:
         task = step(coroutine)
         if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = message
+            task.add_done_callback(lambda task: self._tasks.pop(task, None))
 
     async def _handle(self, message: Message) -> None:
         """Answer one received message; whatever happens its memory is given back."""
@@ -257,10 +258,21 @@ class ServerConnection:
             await asyncio.wait(self._tasks)
         await self.transport.close()
 
+    def _let_go_on(self) -> None:
+        """Give to the server what is done for sessions that have other channels, and may be asked for again there."""
+        for work in list(self.pending.by_message.values()):
+            if not work.lasting or work.session is None or len(work.session.channels) < 2 or work.answers is None:
+                continue
+            for task, message in list(self._tasks.items()):
+                if message is work.answers.message and self.server.adopt(task, work):
+                    del self._tasks[task]
+                    self.pending.by_message.pop(work.header.message_id)
+
     async def _end(self) -> None:
         """The client is gone: its pending requests end, its sessions lose this channel."""
         self._timer.cancel()
         await self.transport.close()
+        self._let_go_on()
         for work in list(self.pending.by_message.values()):
             work.cancel()
         while self._tasks:

@@ -40,6 +40,8 @@ SHARES_OF_A_CONNECTION = 4
 
 LOGINS_BEGUN = 16
 """How many logins a peer may have begun before one succeeds."""
+MOST_ORPHANS = 64
+"""Requests that may go on without their connections."""
 SESSIONS = 4096
 """How many sessions one connection may have after that."""
 
@@ -64,6 +66,8 @@ class Server:
         self.connections: set[ServerConnection] = set()
         self._by_address: Counter[str] = Counter()
         self._serving: set[asyncio.Task[None]] = set()
+        self._orphans: dict[asyncio.Task[None], Work] = {}
+        """Requests that go on without their connection."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -98,6 +102,14 @@ class Server:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def adopt(self, task: asyncio.Task[None], work: "Work") -> bool:
+        """Let `task`, which does `work`, go on until its session ends; False where there are enough such."""
+        if len(self._orphans) >= MOST_ORPHANS:
+            return False
+        self._orphans[task] = work
+        task.add_done_callback(lambda task: self._orphans.pop(task, None))
+        return True
 
     async def serve(self, transport: Connection) -> None:
         """Serve one connection to its end; one too many is closed at once."""
@@ -164,6 +176,9 @@ class Server:
         `keep`: not what its client may come back for (3.3.5.5.3, 3.3.5.6, 3.3.7.1).
         """
         self.forget(session)
+        for work in self._orphans.values():
+            if work.session is session:
+                work.cancel(NT.USER_SESSION_DELETED)
         trees, session.trees = list(session.trees.values()), {}
         opens, session.opens = list(session.opens.values()), {}
         if keep and not self._stopping:
@@ -236,6 +251,8 @@ class Server:
         await asyncio.gather(*(connection.drain() for connection in list(self.connections)))
         if self._serving:
             await asyncio.wait(self._serving)
+        if self._orphans:
+            await asyncio.wait(self._orphans)
         await self.durables.end()
         for task in list(self._tasks):
             task.cancel()

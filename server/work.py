@@ -65,6 +65,8 @@ class Work:
     answers: "Answers | None" = None
     async_id: int = 0
     """Not 0 once an interim response has gone out."""
+    lasting: bool = False
+    """Whether it goes on without its connection as long as its session has another: there it may be repeated."""
     cancelled: int = NT.SUCCESS
     """The status it was cancelled with."""
     waits_for: "asyncio.Future[None] | None" = None

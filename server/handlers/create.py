@@ -37,7 +37,9 @@ async def create(work: Work, request: CreateRequest) -> CreateResponse:
     repeated = await replay(work, request, claim)
     if repeated is not None:
         return repeated
-    with work.connection.server.opens.handles.creating(key_of(work, claim)):
+    key = key_of(work, claim)
+    work.lasting = key is not None  # as with Windows and Samba, whatever 3.3.7.1 says of pending requests
+    with work.connection.server.opens.handles.creating(key):
         return await _create(work, asked, claim)
 
 

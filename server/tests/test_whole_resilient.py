@@ -1,6 +1,7 @@
 """Resilient opens, CREATEs that are repeated, and application instances, on the whole server."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,20 @@ from server.messages.fsctl import ResiliencyRequest
 from server.messages.header import Flags
 from server.messages.ioctl import Fsctl
 from server.status import NT, Status
-from server.tests.durables import RH, RWH, Clock, again, back, cut, durable, lease, make, settings
-from server.tests.served import Whole, on_a_server, settle
+from server.tests.durables import (
+    RH,
+    RWH,
+    Clock,
+    again,
+    back,
+    cut,
+    durable,
+    lease,
+    log_on_again,
+    make,
+    settings,
+)
+from server.tests.served import SHARE, Whole, login, on_a_server, settle
 
 OTHER = b"o" * 16
 
@@ -163,6 +176,55 @@ def test_a_create_that_still_waits_is_to_be_repeated_later() -> None:
         await held.close()
         made = await waiting
         assert (await repeat(second, durable())).file_id == made.id
+
+    on_a_server(use)
+
+
+async def waits_on_a_lost_channel(here: Whole) -> tuple[File, Tree]:
+    """A file that somebody caches, and the tree of a session that wanted it over a channel that it has lost since."""
+    held = await make(await here.tree(settings()), durable(OTHER))
+    session = await log_on_again(here, settings())
+    tree = await session.connect(SHARE)
+    lost = await session.bind(await here.client(replace(session.client.settings)), login())
+    request = CreateRequest("file", 0x1F01FF, Disposition.OPEN, oplock_level=OplockLevel.BATCH, contexts=[durable()])
+    await lost.post(Element(request, tree.id))
+    await settle()
+    await lost.client.close()
+    await here.serving[here.clients.index(lost.client)]
+    return held, tree
+
+
+def test_a_create_goes_on_without_its_channel_and_its_open_is_had_over_another() -> None:
+    async def use(here: Whole) -> None:
+        held, tree = await waits_on_a_lost_channel(here)
+        with pytest.raises(Status) as refused:
+            await repeat(tree, durable())
+        assert refused.value.code == NT.FILE_NOT_AVAILABLE
+        await held.close()
+        await settle()
+        [opened] = here.server.opens.by_volatile.values()
+        assert (await repeat(tree, durable())).file_id == opened.file_id
+
+    on_a_server(use)
+
+
+def test_a_create_without_its_channel_ends_with_its_session() -> None:
+    async def use(here: Whole) -> None:
+        _, tree = await waits_on_a_lost_channel(here)
+        await cut(here, tree)
+        await settle()
+        assert not here.server.opens.handles.under_way
+        assert len(here.server.opens.by_volatile) == 1
+
+    on_a_server(use)
+
+
+def test_only_so_many_go_on_without_their_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.server.MOST_ORPHANS", 0)
+
+    async def use(here: Whole) -> None:
+        await waits_on_a_lost_channel(here)
+        assert not here.server.opens.handles.under_way
 
     on_a_server(use)
 
