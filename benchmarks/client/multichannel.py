@@ -40,6 +40,8 @@ class SessionChannel:
     security: Security
     memory: Exposed | None = None
     """Where to expose memory for the server's transfers; None: payload goes inline."""
+    carrying: int = 0
+    """What is being prepared for it, sent over it or waited for."""
 
     async def post(self, element: Element, sealed: bool = False) -> Call:
         """Send `element` over this channel; `sealed`, whatever its session does."""
@@ -70,7 +72,7 @@ class Channels:
     def pick(self) -> SessionChannel:
         """The channel for the next request: of those with the least to do the one that has had the least."""
         self._look()
-        return min(self.alive, key=lambda channel: (channel.client.under_way, channel.client.posted))
+        return min(self.alive, key=lambda each: (max(each.carrying, each.client.under_way), each.client.posted))
 
     def lose(self, channel: SessionChannel) -> None:
         """`channel` is dead."""
@@ -110,6 +112,7 @@ class Channels:
         flags = attempt = 0
         while True:
             channel = self.pick()
+            channel.carrying += 1
             try:
                 return await send(channel, flags)
             except Lost:
@@ -121,6 +124,8 @@ class Channels:
                     raise
                 await asyncio.sleep(PAUSES[attempt])
                 attempt += 1
+            finally:
+                channel.carrying -= 1
             flags = Flags.REPLAY
 
 
