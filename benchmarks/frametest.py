@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from server.options import size_of
+from server.options import shown, size_of
 from server.status import Status
 from smbdirect.wire import Malformed
 from transport.base import Lost
@@ -31,7 +31,7 @@ from .frames.mounted import mounted
 from .frames.place import Mode, Names, Place, Refused, Task
 from .frames.run import Progress, run
 from .frames.schedule import Pace, Schedule, backwards, in_order, shuffled
-from .frames.served import LARGEST, Load, dialler, served
+from .frames.served import DEPTH, LARGEST, USUAL, Load, dialler, served
 from .frames.sizes import KIB, NAMES, frame_size, kib, named
 
 T = TypeVar("T", int, float)
@@ -160,8 +160,14 @@ def _add_share(parser: argparse.ArgumentParser) -> None:
     share = parser.add_argument_group("smb:// alone")
     share.add_argument("--rdma", action="store_true", help="over SMB Direct; else TCP")
     share.add_argument("--connections", metavar="N", type=_whole(1, 32), help="connections of the session (1)")
-    share.add_argument("--io-size", metavar="SIZE", type=io_size, help="bytes of a request, say 512K (1M)")
-    share.add_argument("-a", dest="depth", metavar="N", type=_whole(1, 256), help="requests in flight on each (8)")
+    share.add_argument("--io-size", metavar="SIZE", type=io_size, help=f"bytes of a request, say 512K ({shown(USUAL)})")
+    share.add_argument(
+        "-a",
+        dest="depth",
+        metavar="N",
+        type=_whole(1, 256),
+        help=f"requests in flight on each ({DEPTH})",
+    )
 
 
 def _plan(options: argparse.Namespace) -> Plan:
@@ -170,7 +176,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     if where is None and options.read:
         where, wanted = options.read, None  # -r DIRECTORY: there was no size
     if where is None:
-        raise ValueError("where to?")
+        raise ValueError("where to? A directory or smb://USER@HOST/SHARE is missing")
     if options.queue and not options.rate:
         raise ValueError("-q goes with -f")
     share = target.share(where) if where.startswith(target.SCHEME) else None
@@ -179,7 +185,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     local = {"-i": options.pieces > 1, "--buffered": options.buffered}
     for name in [name for name, value in (local if share else given).items() if value]:
         raise ValueError(f"{name} is for {'mounted paths' if share else 'smb://'}")
-    load = Load(options.connections or 1, options.depth or 8, options.io_size)
+    load = Load(options.connections or 1, options.depth or DEPTH, options.io_size)
     return Plan(_task(options, wanted), share, Path(where), load)
 
 

@@ -37,13 +37,13 @@ def test_frames_go_and_come_back_over_smb_direct(
     monkeypatch.setenv(VARIABLE, PASSWORD)
     served.clear()
     url = f"smb://{names()[0]}@{interface.addresses[0]}/data/clip"
-    told = ["-n", "4", "-t", "2", "--rdma", "--connections", str(connections), "-a", "4"]
+    told = ["-n", "4", "-t", "2", "--rdma", "--connections", str(connections), "--io-size", "512K", "-a", "4"]
     assert main(["-w", "sd", *told, url]) == 0, capsys.readouterr().err
     assert f"SMB Direct, {connections} connection" in capsys.readouterr().out
     frames = sorted((served.path() / "clip").iterdir())
     assert [path.stat().st_size for path in frames] == [FRAME] * 4
     data = frames[3].read_bytes()
-    assert data[: 1 << 19] == data[1 << 20 : 3 << 19] != bytes(1 << 19)
+    assert data[: 1 << 19] == data[1 << 19 : 1 << 20] != bytes(1 << 19)
     assert main(["-r", *told, "--floor", "0.1", url]) == 0, capsys.readouterr().err
     assert "4 read" in capsys.readouterr().out
     assert main(["-r", *told, "--floor", "100000", url]) == 1

@@ -34,7 +34,8 @@ CREDITS = 8192
 """Asked for on each connection, so that no request waits for one."""
 LARGEST = 16 << 20
 """Bytes of a request over TCP; the server may allow less."""
-USUAL = 1 << 20
+USUAL = 4 << 20
+DEPTH = 4
 HEADS = 4096
 """More than goes before the data of a request or an answer."""
 MEMORY = 1 << 30
@@ -48,9 +49,9 @@ Dial = Callable[[], Awaitable[tuple[Connection, Exposed | None]]]
 class Load:
     """`depth` requests of `io_size` bytes in flight on each connection; without one the usual, or the server's most."""
 
-    connections: int = 1
-    depth: int = 8
-    io_size: int | None = None
+    connections: int
+    depth: int
+    io_size: int | None
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
 """How large a frame is: by name, or in KiB.
 
 The names stand for what frametest writes by them: an uncompressed DPX of that many pixels, 10 bits of red, green and
-blue in 32, after a header of 64 KiB. It prints its 2k as 12512 KiB and writes 49856 KiB for 4k, which both are full
-apertures of film; uhd and 8k, which it has not, are made the same way.
+blue in 32, after a header of 64 KiB. Published are 12512 KiB for its 2k and 49856 KiB for its 4k, both full apertures
+of film. For sd and hd nothing is: they are PAL and 1080 lines here. uhd and 8k, which it has not, are made alike.
 """
 
 KIB = 1 << 10
