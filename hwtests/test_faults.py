@@ -44,7 +44,7 @@ def nothing_left() -> Iterator[None]:
 @asynccontextmanager
 async def deaf(client: RdmaConnection) -> AsyncIterator[None]:
     """A client that does not hear: it neither answers nor grants."""
-    client.on_packet = lambda packet: None  # type: ignore[method-assign]
+    client.on_packet = lambda packet, now: None  # type: ignore[method-assign]
     yield
 
 

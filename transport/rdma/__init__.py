@@ -10,6 +10,7 @@ import logging
 import os
 import resource
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from smbdirect.negotiate import Settings
@@ -20,6 +21,8 @@ from ..technology import IWARP, ROCE
 
 if TYPE_CHECKING:
     from .connection import RdmaConnection
+
+log = logging.getLogger(__name__)
 
 ANY = ("0.0.0.0", "::")
 CAP_IPC_LOCK = 14
@@ -77,12 +80,18 @@ async def connect(
 
 
 def _load() -> None:
-    """Import pyverbs; its own import gives the root logger a handler and a level, which are taken back."""
+    """Import pyverbs; its own import gives the root logger a handler and a level, which are taken back.
+
+    Each of its objects, and there are some for every packet, asks `logging` for a logger: half of what it costs.
+    From here on they all get the same one without asking.
+    """
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     importlib.import_module("pyverbs.device")
+    base = importlib.import_module("pyverbs.base")
     root.setLevel(level)
     root.handlers[:] = handlers
+    base.logging = SimpleNamespace(getLogger=lambda name: log)  # type: ignore[attr-defined]
 
 
 def _module() -> str | None:

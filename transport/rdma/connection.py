@@ -111,7 +111,7 @@ class RdmaConnection(Connection):
 
     def start(self) -> None:
         """Begin to speak. The side that connected speaks first."""
-        self._after()
+        self._after(self._loop.time())
 
     # -- the contract ----------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class RdmaConnection(Connection):
             block.view[:] = view
             view = block.view
         self._state.delivered(received)
-        self._after()
+        self._after(self._loop.time())
         return Message(view, block)
 
     async def send(self, reply: Reply) -> None:
@@ -147,7 +147,7 @@ class RdmaConnection(Connection):
                 block.release()
             raise Lost(str(self._ended.error or "the connection is closed"))
         self._sender.submit(reply)
-        self._after()
+        self._after(self._loop.time())
         await self._sender.wait_room()
         if self._ended is not None:
             raise Lost(str(self._ended.error or "the connection is closed"))
@@ -165,24 +165,24 @@ class RdmaConnection(Connection):
 
     def trust(self, max_message: int) -> None:
         self._state.trust()
-        self._after()
+        self._after(self._loop.time())
 
     # -- what the queue pair tells (queue_pair.Owner) --------------------------------------------------------
 
-    def on_packet(self, packet: memoryview) -> None:
+    def on_packet(self, packet: memoryview, now: float) -> None:
         try:
-            events = self._state.receive(packet, self._loop.time())
+            events = self._state.receive(packet, now)
         except Malformed as error:
             self._end(error)
             return
         self._state.posted_receives(1)  # it is posted again before `on_batch` promises it
         for event in events:
-            self._take(event)
+            self._take(event, now)
 
-    def on_batch(self) -> None:
+    def on_batch(self, now: float) -> None:
         if self._reader is not None:
             self._reader.pump()
-        self._after()
+        self._after(now)
         self._changed.set()
 
     def on_broken(self, why: str, closed: bool) -> None:
@@ -190,7 +190,7 @@ class RdmaConnection(Connection):
 
     # -- protocol, time and the connection manager -----------------------------------------------------------
 
-    def _take(self, event: ProtocolEvent) -> None:
+    def _take(self, event: ProtocolEvent, now: float) -> None:
         if isinstance(event, Received):
             self._arrived.append(event)
             self._changed.set()
@@ -200,17 +200,17 @@ class RdmaConnection(Connection):
             self.limits = Limits(max_message=most, max_read_write=agreed.max_read_write)
             self.negotiated.set_result(None)
         elif isinstance(event, Refused):
-            self._after()
+            self._after(now)
             self._end(Lost(f"SMB Direct refused with status {event.status:#010x}"))
         elif isinstance(event, ProtocolLost):
             self._end(Lost(event.why))
 
-    def _after(self) -> None:
+    def _after(self, now: float) -> None:
         """Something changed: post what may go, and look when time matters next."""
         if self._ended is not None:
             return
         try:
-            self._sender.pump(self._loop.time())
+            self._sender.pump(now)
         except Lost as failure:
             self._end(failure)
             return
@@ -222,9 +222,10 @@ class RdmaConnection(Connection):
 
     def _on_timer(self) -> None:
         self._timer = None
-        for event in self._state.tick(self._loop.time()):
-            self._take(event)
-        self._after()
+        now = self._loop.time()
+        for event in self._state.tick(now):
+            self._take(event, now)
+        self._after(now)
 
     def _on_event(self, event: Event) -> None:
         if event.kind in (cm_abi.ESTABLISHED, cm_abi.CONNECT_RESPONSE):

@@ -46,10 +46,10 @@ Done = Callable[[bool], None]
 class Owner(Protocol):
     """Who is told what arrives."""
 
-    def on_packet(self, packet: memoryview) -> None:
+    def on_packet(self, packet: memoryview, now: float) -> None:
         """A packet came; its slot is posted again afterwards."""
 
-    def on_batch(self) -> None:
+    def on_batch(self, now: float) -> None:
         """All completions at hand were told: time to send."""
 
     def on_broken(self, why: str, closed: bool) -> None:
@@ -172,16 +172,17 @@ class QueuePair:
             if not self._open:
                 return
             count, completions = self._cq.poll(BATCH)
+            now = self._loop.time()
             for completion in completions:
-                if not self._take(completion):
+                if not self._take(completion, now):
                     return
             if count:
-                self._owner.on_batch()
+                self._owner.on_batch(now)
             if count < BATCH:
                 return
         self._loop.call_soon(self.poll)
 
-    def _take(self, completion: Any) -> bool:
+    def _take(self, completion: Any, now: float) -> bool:
         """One completion; returns whether the queue pair still stands."""
         status = completion.status
         if status != verbs.WC_SUCCESS:
@@ -189,7 +190,7 @@ class QueuePair:
         elif completion.wr_id & SEND_KIND:
             self._completed(completion.wr_id)
         else:
-            self._received(completion.wr_id, completion.byte_len)
+            self._received(completion.wr_id, completion.byte_len, now)
         return self._open
 
     def _completed(self, number: int) -> None:
@@ -200,8 +201,8 @@ class QueuePair:
             self.places += flight.requests
             flight.done(True)
 
-    def _received(self, slot: int, length: int) -> None:
-        self._owner.on_packet(self._receives.views[slot][:length])
+    def _received(self, slot: int, length: int, now: float) -> None:
+        self._owner.on_packet(self._receives.views[slot][:length], now)
         if self._open:
             try:
                 self._qp.post_recv(self._requests[slot])

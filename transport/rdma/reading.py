@@ -7,6 +7,7 @@ is the NIC's until its last posted piece has completed or the queue pair is gone
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from smbdirect.packets import BufferDescriptor
 
@@ -18,21 +19,29 @@ from .plan import Piece, plan
 from .queue_pair import QueuePair
 
 
-class _Read:
-    """One call of `read`: pieces to post, and how many are with the NIC."""
-
-    __slots__ = ("done", "lkey", "pieces", "posted")
+class _Read(asyncio.Future[bool]):
+    """One call of `read`: pieces to post, and how many are with the NIC. Its result says whether all came."""
 
     def __init__(self, pieces: Sequence[Piece], lkey: int) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
         self.pieces = deque(pieces)
         self.lkey = lkey
         self.posted = 0
-        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def settle(self, whole: bool) -> None:
         """Say so where nothing of it is posted or to be posted any more."""
-        if not self.pieces and not self.posted and not self.done.done():
-            self.done.set_result(whole)
+        if not self.pieces and not self.posted and not self.done():
+            self.set_result(whole)
+
+    def give_up(self) -> None:
+        """Post nothing more of it."""
+        self.pieces.clear()
+        self.settle(False)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Whoever waits is cancelled only once the completions have come: the NIC does not hear of it."""
+        self.give_up()
+        return False
 
 
 class RdmaMemory(RemoteMemory):
@@ -61,26 +70,12 @@ class RdmaMemory(RemoteMemory):
         self._line.append(read)
         try:
             self.pump()
-            whole = await self._wait(read)
+            whole = await read
         finally:
             self._reads.discard(read)
             give_back()
         if not whole:
             raise Lost("the connection was lost in the middle of an RDMA READ")
-
-    async def _wait(self, read: _Read) -> bool:
-        """Wait for the completions, also through cancellations: the NIC does not hear of those."""
-        cancelled: asyncio.CancelledError | None = None
-        while not read.done.done():
-            try:
-                await asyncio.wait((read.done,))
-            except asyncio.CancelledError as error:
-                cancelled = error
-                read.pieces.clear()
-                read.settle(False)
-        if cancelled is not None:
-            raise cancelled
-        return read.done.result()
 
     def pump(self) -> None:
         """Post what the depth and the send queue have room for."""
@@ -112,5 +107,4 @@ class RdmaMemory(RemoteMemory):
         self._closed = True
         self._line.clear()
         for read in self._reads:
-            read.pieces.clear()
-            read.settle(False)
+            read.give_up()

@@ -5,6 +5,7 @@ import importlib
 import ipaddress
 import logging
 import resource
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,17 +113,22 @@ def test_too_little_lockable_memory_is_said(originals: dict[str, Any], able: pyt
     assert rdma.probe() is None
 
 
-def test_importing_pyverbs_leaves_the_root_logger_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_importing_pyverbs_leaves_the_root_logger_alone_and_its_objects_ask_for_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     root = logging.getLogger()
     before = (root.level, list(root.handlers))
+    base = SimpleNamespace()
 
-    def noisy(name: str) -> None:
+    def noisy(name: str) -> SimpleNamespace:
         root.addHandler(logging.NullHandler())
         root.setLevel(logging.DEBUG)
+        return base
 
     monkeypatch.setattr(importlib, "import_module", noisy)
     assert rdma._module() is None
     assert (root.level, list(root.handlers)) == before
+    assert base.logging.getLogger("SendWR") is base.logging.getLogger("WC") is rdma.log
 
 
 # -- addresses -----------------------------------------------------------------------------------------------------
