@@ -13,6 +13,7 @@ from time import perf_counter
 
 from .figures import Frame
 from .place import Mode, Place, Refused, Task
+from .sizes import LARGEST
 
 ALIGNMENT = 4096
 """What O_DIRECT wants of memory, offsets and lengths on every disk there is."""
@@ -114,6 +115,8 @@ class Mounted(Place):
 
     def _read(self, file: int, offset: int) -> int:
         size = self._task.size or os.fstat(file).st_size
+        if size > LARGEST:
+            raise Refused(f"a frame of {size} bytes: {LARGEST} at most, which -z can say")
         room = self._room(size)
         for at, end in self._pieces(aligned(size) if self._direct else size):
             while at < min(end, size):

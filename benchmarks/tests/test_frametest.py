@@ -15,6 +15,7 @@ from benchmarks.frames.place import Mode, Refused, Task
 from benchmarks.frames.run import Progress, run
 from benchmarks.frames.schedule import Schedule
 from benchmarks.frames.served import Load, served
+from benchmarks.frames.sizes import LARGEST
 from benchmarks.frames.target import VARIABLE, Share
 from benchmarks.frametest import main
 from server.config import Share as Configured
@@ -115,12 +116,17 @@ def test_times_of_frames_go_to_a_file(tmp_path: Path) -> None:
     assert {line.split(",")[-1] for line in lines[1:]} == {str(4 * KIB)}
 
 
-def test_a_frame_that_is_missing_or_too_short_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_frame_that_is_missing_too_short_or_huge_ends_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(["-w", "4", "-n", "2", str(tmp_path)])
     assert main(["-r", "-n", "3", "-t", "3", str(tmp_path)]) == 1
     assert "frame000002.tst" in capsys.readouterr().err
     assert main(["-r", "8", "-n", "2", str(tmp_path)]) == 1
     assert "a frame ends after 4096 of 8192 bytes" in capsys.readouterr().err
+    os.truncate(tmp_path / "frame000000.tst", LARGEST + 1)
+    assert main(["-r", "-n", "1", str(tmp_path)]) == 1
+    assert "at most" in capsys.readouterr().err
 
 
 def test_progress_is_told_while_frames_are_under_way(tmp_path: Path) -> None:
