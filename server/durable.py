@@ -20,11 +20,13 @@ from .step import step
 
 if TYPE_CHECKING:
     from .open import Open
+    from .opens import Opens
     from .session import Session
     from .tree import Tree
 
 MOST_AWAY = 16384
-"""Opens without a client that the server keeps; at most a quarter of them for one user."""
+"""Opens without a client that the server keeps, and at most a quarter of all it may have; of these a quarter for one
+user."""
 
 
 @dataclass(slots=True)
@@ -53,7 +55,8 @@ class Handle:
 class Durables:
     """The opens whose clients are away. `end` closes one for good; it is called once for each that nobody took back."""
 
-    def __init__(self, end: "Callable[[Open], Awaitable[None]]", later: Later = loop_later) -> None:
+    def __init__(self, opens: "Opens", end: "Callable[[Open], Awaitable[None]]", later: Later = loop_later) -> None:
+        self._opens = opens
         self.away: dict[int, Open] = {}
         """By persistent id."""
         self._end = end
@@ -67,7 +70,8 @@ class Durables:
         handle = opened.handle
         if handle is None or not _worth_keeping(opened, handle):
             return False
-        if len(self.away) >= MOST_AWAY or self._of_user[handle.user] >= MOST_AWAY // 4:
+        most = min(MOST_AWAY, self._opens.most // 4)
+        if len(self.away) >= most or self._of_user[handle.user] >= most // 4:
             return False
         opened.away = True
         opened.tree.share.kept += 1

@@ -28,11 +28,8 @@ class Handles:
         """By the id of an application instance."""
 
     @contextmanager
-    def creating(self, key: Key | None) -> Iterator[None]:
+    def creating(self, key: Key) -> Iterator[None]:
         """Within: the CREATE with this name is under way. Raises FILE_NOT_AVAILABLE where one is already."""
-        if key is None:
-            yield
-            return
         if key in self.under_way:
             raise Status(NT.FILE_NOT_AVAILABLE, "this CREATE is under way")
         self.under_way.add(key)

@@ -59,7 +59,7 @@ class Server:
         self.guid = os.urandom(16)
         self.started = time.time()
         self.opens = Opens()
-        self.durables = Durables(self._end_kept)
+        self.durables = Durables(self.opens, self._end_kept)
         self.opens.breaks.uncached = self.durables.uncached
         self.opens.given_up = self.durables.give_up
         self.sessions: dict[int, Session] = {}

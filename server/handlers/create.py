@@ -34,11 +34,13 @@ async def create(work: Work, request: CreateRequest) -> CreateResponse:
         return open_pipe(work, request)
     check_request(request)
     asked = take_apart(work, request)
-    repeated = await replay(work, request, claim)
+    key = key_of(work, claim)
+    if key is None:
+        return await _create(work, asked, claim)
+    repeated = await replay(work, request, claim, key)
     if repeated is not None:
         return repeated
-    key = key_of(work, claim)
-    work.lasting = key is not None  # as with Windows and Samba, whatever 3.3.7.1 says of pending requests
+    work.lasting = True  # as with Windows and Samba, whatever 3.3.7.1 says of pending requests
     with work.connection.server.opens.handles.creating(key):
         return await _create(work, asked, claim)
 

@@ -27,10 +27,9 @@ def key_of(work: Work, claim: Claim) -> Key | None:
     return (work.session.client_guid, claim.second.create_guid) if claim.second is not None else None
 
 
-async def replay(work: Work, request: CreateRequest, claim: Claim) -> CreateResponse | None:
+async def replay(work: Work, request: CreateRequest, claim: Claim, key: Key) -> CreateResponse | None:
     """What the CREATE was answered that this one repeats; None where it is a new one. Raises Status (3.3.5.9.10)."""
-    key = key_of(work, claim)
-    opened = work.connection.server.opens.handles.eligible.get(key) if key is not None else None
+    opened = work.connection.server.opens.handles.eligible.get(key)
     if opened is None or opened.handle is None:
         return None
     if not work.header.flags & Flags.REPLAY or not (opened.away or opened.session is work.session):

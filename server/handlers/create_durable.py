@@ -50,6 +50,8 @@ class Claim:
 def claim_of(work: Work, request: CreateRequest) -> Claim:
     """Read the contexts. Raises Status where two do not go together."""
     claim = Claim()
+    if not request.contexts:
+        return claim
     contexts, dialect = request.contexts, work.connection.negotiated.dialect
     one = find(contexts, ContextName.DHNQ), find(contexts, ContextName.DHNC)
     two = find(contexts, ContextName.DH2Q), find(contexts, ContextName.DH2C)
