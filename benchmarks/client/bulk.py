@@ -1,7 +1,7 @@
 """The data of one open file, cut into pieces that go over all channels of its session at once.
 
-Over a channel with memory to expose a piece goes through that, over another inline; one whose channel dies goes again
-over whichever is there.
+Over a channel with memory to expose a piece goes through that, over another, or sealed, inline; one whose channel dies
+goes again over whichever is there.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from server.messages.read_write import ReadRequest, ReadResponse, WriteRequest, 
 from smbdirect.wire import Buffer
 from transport.memory import Arena
 
-from .channel import Windows
+from .channel import Exposed, Windows
 from .file import File
 from .multichannel import SessionChannel
 
@@ -68,12 +68,17 @@ class Bulk:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
+    def _memory(self, channel: SessionChannel) -> Exposed | None:
+        """Where payload goes: what is to be encrypted does not travel bare."""
+        return None if self._tree.sealed or channel.security.encrypt else channel.memory
+
     async def _write(self, offset: int, data: memoryview) -> int:
         async def send(channel: SessionChannel, flags: int) -> int:
-            if channel.memory is None:
+            memory = self._memory(channel)
+            if memory is None:
                 element = self._channels.element(WriteRequest(self._file.id, offset, data), self._tree.id, flags)
                 return (await (await channel.post(element, self._tree.sealed)).result(WriteResponse)).count
-            windows = await Windows.open(channel.memory, self._arena, [len(data)])
+            windows = await Windows.open(memory, self._arena, [len(data)])
             try:
                 windows.fill(data)
                 return await self._file.write_placed(offset, len(data), windows.descriptors, over=channel, flags=flags)
@@ -84,7 +89,8 @@ class Bulk:
 
     async def _read(self, offset: int, into: memoryview) -> int:
         async def send(channel: SessionChannel, flags: int) -> int:
-            if channel.memory is None:
+            memory = self._memory(channel)
+            if memory is None:
                 element = self._channels.element(ReadRequest(self._file.id, offset, len(into)), self._tree.id, flags)
                 answer = await (await channel.post(element, self._tree.sealed)).answer()
                 try:
@@ -93,7 +99,7 @@ class Bulk:
                     return len(data)
                 finally:
                     answer.release()
-            windows = await Windows.open(channel.memory, self._arena, [len(into)])
+            windows = await Windows.open(memory, self._arena, [len(into)])
             try:
                 count = await self._file.read_placed(offset, len(into), windows.descriptors, over=channel, flags=flags)
                 into[:count] = windows.blocks[0].view[:count]

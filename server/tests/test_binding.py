@@ -11,11 +11,11 @@ from benchmarks.client import AnonymousLogin, Client, Element, Session, SessionC
 from benchmarks.client.security import Security
 from server.config import Share
 from server.handlers.session_binding import MAX_CHANNELS
-from server.messages.create import Disposition
+from server.messages.create import CreateRequest, Disposition
 from server.messages.file import EchoRequest, FlushRequest
 from server.messages.header import Flags
 from server.messages.negotiate import Capability, Cipher, Dialect, SigningAlgorithm
-from server.messages.session import SessionSetupRequest, SetupFlags
+from server.messages.session import LogoffRequest, SessionSetupRequest, SetupFlags
 from server.status import NT
 from server.tests.served import SHARE, Whole, login, on_a_server, settle
 from server.tests.stores import refused
@@ -69,6 +69,37 @@ def test_each_channel_signs_with_a_key_of_its_own() -> None:
             answer = await call.answer()
             assert answer.status == code
             assert answer.header.flags & Flags.SIGNED
+
+    on_a_server(test, **SERVED)
+
+
+def test_logging_off_over_one_channel_ends_the_session_on_all() -> None:
+    async def test(here: Whole) -> None:
+        session = await here.session()
+        tree = await session.connect(SHARE)
+        await tree.create("file", disposition=Disposition.CREATE)
+        channels = [session.channels.first, *[await further(here, session) for _ in range(2)]]
+        assert await status(channels[2].client, LogoffRequest(), channels[2].security) == NT.SUCCESS
+        assert not here.server.opens.by_volatile
+        for channel in channels:
+            gone = await status(channel.client, CreateRequest("file", 1), channel.security, tree.id)
+            assert gone == NT.USER_SESSION_DELETED
+            await Session.login(channel.client, login())
+
+    on_a_server(test, **SERVED)
+
+
+def test_a_login_repeated_over_one_channel_leaves_the_keys_of_all() -> None:
+    async def test(here: Whole) -> None:
+        session = await here.session(Settings(sign=True))
+        tree = await session.connect(SHARE)
+        await further(here, session)
+        here.server.sessions[session.id].expired = True
+        with refused(NT.NETWORK_SESSION_EXPIRED):
+            await tree.directory()
+        await session.reauthenticate(login())
+        for _ in range(4):
+            await (await tree.directory()).close()
 
     on_a_server(test, **SERVED)
 
