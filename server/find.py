@@ -31,8 +31,10 @@ def find_open(work: Work, file_id: bytes) -> None:
 
 def _count(work: Work, opened: Open) -> None:
     """Count the request among those of its channel sequence number; `Work.end` counts it out. Before 3.0 there is one
-    channel, and none of its requests comes late."""
-    number = work.header.channel_sequence if work.connection.negotiated.dialect >= Dialect.SMB300 else 0
-    work.turn = opened.sequence.begin(number, bool(work.header.flags & Flags.REPLAY))
+    channel, none of its requests comes late, and what the header says in that place is not looked at."""
+    number, replay = opened.sequence.number, False
+    if work.connection.negotiated.dialect >= Dialect.SMB300:
+        number, replay = work.header.channel_sequence, bool(work.header.flags & Flags.REPLAY)
+    work.turn = opened.sequence.begin(number, replay)
     if work.turn is None and work.header.command in CHANGING:
         raise Status(NT.FILE_NOT_AVAILABLE, f"channel sequence {number}, the open is at {opened.sequence}")
