@@ -125,8 +125,15 @@ class Leases:
         """The leases on the directory at `place`."""
         return list(self._places.get(_folded(place), ()))
 
+    def below(self, place: "Path") -> "list[Lease]":
+        """The leases on the directory at `place`, and on those below it."""
+        top = _folded(place)
+        return [lease for at, leases in self._places.items() if at[: len(top)] == top for lease in leases]
+
     def moved(self, shared: "Shared", place: "Path") -> None:
         """The directory that `shared` is about is at `place` now."""
+        if shared.guard is not None:
+            shared.guard.move(place)
         for lease in shared.holders:
             if isinstance(lease, Lease) and lease in self._place_of:
                 self._take(lease)

@@ -1,11 +1,11 @@
-"""What other processes of this machine do to files, told to whoever watches.
+"""What other processes of this machine do to files, told to whoever watches, or caches, the directories they are in.
 
 A share's store says what it hears from the system; nothing of it is our own doing, which the handlers tell
-(`changes`). A store is asked for it while any directory of its share is watched, and no longer.
+(`changes`). A store is asked for it while any directory of its share is watched or cached, and no longer.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from .messages.directory import CompletionFilter as Filter
@@ -30,8 +30,11 @@ class LocalChanges:
     def __init__(self, watches: Watches) -> None:
         self._watches = watches
         self._followers: dict[Share, Follower] = {}
-        self._followed: dict[Watch, tuple[Share, Followed | None]] = {}
+        self._followed: dict[Hashable, tuple[Share, Followed | None]] = {}
         self._watched: Counter[Share] = Counter()
+        self.told: Callable[[Path, LocalChange], None] = lambda location, change: None
+        """Who caches directories is told of each change, and where its store is; of all, `lost`, where some went."""
+        self.lost: Callable[[Path], None] = lambda location: None
 
     @property
     def count(self) -> int:
@@ -40,30 +43,39 @@ class LocalChanges:
 
     async def follow(self, opened: "Open", watch: Watch) -> None:
         """Let `watch`, of the directory that is open as `opened`, hear what other processes do; until `leave`."""
+        config = opened.tree.share.config
+        if config is None or not config.kernel_change_notify:
+            return
+        path = opened.file.path()
+        followed = await self.hear(opened, watch, watch.tree)
+        if followed is not None:
+            above = len(watch.place) - len(path)
+            watch.on_move = lambda place: followed.move(place[above:])
+
+    async def hear(self, opened: "Open", who: Hashable, tree: bool = False) -> Followed | None:
+        """Hear of the directory that is open as `opened` until `who` calls `leave`; None where nothing can be heard."""
         share = opened.tree.share
         follower = self._follower(share)
         if follower is None:
-            return
-        self._followed[watch] = share, None
+            return None
+        self._followed[who] = share, None
         self._watched[share] += 1
-        path = opened.file.path()
-        followed = await follower.follow(path, watch.tree)
+        followed = await follower.follow(opened.file.path(), tree)
         if followed is None:
-            return
-        if watch not in self._followed:  # its handle was closed meanwhile
+            return None
+        if who not in self._followed:  # it has left meanwhile
             followed.close()
-            return
-        self._followed[watch] = share, followed
-        above = len(watch.place) - len(path)
-        watch.on_move = lambda place: followed.move(place[above:])
+            return None
+        self._followed[who] = share, followed
+        return followed
 
     def catch_up(self) -> None:
         """Tell what has been done so far, before something is told that we have done since."""
         for follower in self._followers.values():
             follower.catch_up()
 
-    def leave(self, watch: Watch) -> None:
-        share, followed = self._followed.pop(watch, (None, None))
+    def leave(self, who: Hashable) -> None:
+        share, followed = self._followed.pop(who, (None, None))
         if followed is not None:
             followed.close()
         if share is None:
@@ -75,16 +87,23 @@ class LocalChanges:
 
     def _follower(self, share: "Share") -> Follower | None:
         found = self._followers.get(share)
-        if found is None and share.store is not None and share.config is not None and share.config.kernel_change_notify:
-            store = share.store
-            found = store.watch(
-                lambda changes: self._heard(share, store.location, changes), lambda: self._watches.lost(share)
-            )
+        store = share.store
+        if found is None and store is not None:
+            found = store.watch(lambda changes: self._heard(share, store.location, changes), lambda: self._lost(share))
             if found is not None:
                 self._followers[share] = found
         return found
 
+    def _lost(self, share: "Share") -> None:
+        assert share.store is not None
+        self.lost(share.store.location)
+        self._watches.lost(share)
+
     def _heard(self, share: "Share", location: Path, changes: Sequence[LocalChange]) -> None:
+        for change in changes:
+            self.told(location, change)
+        if share.config is None or not share.config.kernel_change_notify:
+            return
         for change in changes:
             if change.kind is LocalKind.RENAMED and change.directory:
                 self._watches.moved(location + change.old, location + change.path)

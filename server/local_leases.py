@@ -1,24 +1,31 @@
-"""Kernel leases under what clients cache of files' data: a process of this machine that opens or truncates such a file
-waits until the clients have flushed and forgotten, as another client would.
+"""Local processes and what clients cache.
 
-Each file that is cached has a `Guard`. It asks for the lease before anything is granted, takes from the clients what
-stands in the way of who waits, and lets the lease go when they have answered. Where the share says "auto", what no
-lease can be had for is granted all the same. Named streams need none, for no other program writes them; an open
-without data has nothing that a lease could hang on, and nothing to keep: the first one with data asks for both.
+Each file that is cached has a `Guard`, which holds a lease of the kernel's: a process of this machine that opens or
+truncates the file waits until the clients have flushed and forgotten, as another client would. The guard asks for the
+lease before anything is granted, takes from the clients what stands in the way of who waits, and lets go of the lease
+when they have answered. Named streams need none, for no other program writes them; an open without data has nothing
+that a lease could hang on, and nothing to keep: the first one with data asks for both.
+
+Each directory that is cached has a `DirectoryGuard`, for which the store says what others do in it, right afterwards.
+
+Where the share says "auto", what neither can be had for is granted all the same.
 """
 
-import logging
 from typing import TYPE_CHECKING
 
+from .changes import place_of
 from .oplock import HANDLE, READ, WRITE, Timer
+from .status import NT, Status
 from .store import kernel_leases
+from .store.base import Kind, Path
+from .store.following import Followed, LocalChange
 from .store.kernel_leases import KernelLease
 
 if TYPE_CHECKING:
     from .breaks import Breaks
+    from .local_changes import LocalChanges
     from .open import Open, Shared
-
-log = logging.getLogger("smbdirect.breaks")
+    from .tree import Share
 
 PART = 0.8
 """How much of the kernel's patience clients have at most: what they cache must be gone before it has run out."""
@@ -33,30 +40,104 @@ def _level(rights: int) -> int:
 
 
 class LocalLeases:
-    """The guards' common ground: whether there are to be any, and how they hear of breaks."""
+    """The guards' common ground: whether there are to be any, and how they hear."""
 
     def __init__(self, breaks: "Breaks") -> None:
         self._breaks = breaks
         self._signals: kernel_leases.Signals | None = None
+        self._changes: LocalChanges | None = None
+
+    def listen(self, changes: "LocalChanges") -> None:
+        self._changes = changes
+        changes.told, changes.lost = self._told, self._lost
+
+    async def prepare(self, opened: "Open", rights: int) -> None:
+        """What takes its time before `allow`: hear of the directory from now on. Raises Status."""
+        share, shared, changes = opened.tree.share, opened.shared, self._changes
+        if opened.file.kind is not Kind.DIRECTORY or opened.file.stream or not rights or changes is None:
+            return
+        if _says(share) == "no" or share.store is None or not share.store.shared_with_others:
+            return
+        if shared.guard is None or shared.guard.over:
+            guard = shared.guard = DirectoryGuard(shared, changes)
+            await guard.listen(opened)
+            if opened.closed:
+                raise Status(NT.FILE_CLOSED, "closed while it was made ready")
 
     def allow(self, opened: "Open", rights: int) -> int:
         """Of the `rights` that other clients leave to `opened`, those that local processes leave it too."""
-        config, shared = opened.tree.share.config, opened.shared
-        if shared.guard is not None and shared.guard.lease.closed:
+        shared, says = opened.shared, _says(opened.tree.share)
+        if shared.guard is not None and shared.guard.over:
             shared.guard = None
-        lease = opened.file.kernel_lease() or (shared.guard.lease if shared.guard is not None else None)
-        if lease is None or not rights or config is None or config.kernel_oplocks == "no":
-            return rights
-        if self._signals is None:
-            self._signals = kernel_leases.Signals()
-        if shared.guard is None:
+        lease = opened.file.kernel_lease()
+        if lease is not None and shared.guard is None and rights and says != "no":
+            if self._signals is None:
+                self._signals = kernel_leases.Signals()
             shared.guard = Guard(shared, lease, self._breaks)
-        return shared.guard.allow(lease, rights, config.kernel_oplocks == "yes")
+        if shared.guard is None or not rights or says == "no":
+            return rights
+        return shared.guard.allow(lease, rights, says == "yes")
 
     def close(self) -> None:
         if self._signals is not None:
             self._signals.close()
             self._signals = None
+
+    def _told(self, location: Path, change: LocalChange) -> None:
+        """A local process has changed a directory that is cached."""
+        place = location + change.path
+        self._breaks.directory_changed(place[:-1], None)
+        if change.old:
+            self._breaks.directory_changed(location + change.old[:-1], None)
+            if change.directory:
+                self._lost(location + change.old)
+
+    def _lost(self, location: Path) -> None:
+        """Nobody knows what has happened there."""
+        for lease in self._breaks.leases.below(location):
+            self._breaks.begin(lease, 0)
+
+
+def _says(share: "Share") -> str:
+    return share.config.kernel_oplocks if share.config is not None else "no"
+
+
+class DirectoryGuard:
+    """Between the clients that cache one directory, and everybody else on this machine."""
+
+    def __init__(self, shared: "Shared", changes: "LocalChanges") -> None:
+        self.over = False
+        self._shared = shared
+        self._changes = changes
+        self._followed: Followed | None = None
+        self._above = 0
+        """How many of the names of its place are not the store's to say."""
+        self._begins = False
+
+    async def listen(self, opened: "Open") -> None:
+        """Hear what others do in the directory that is open as `opened`, until nobody caches it any more."""
+        self._begins = True
+        try:
+            self._above = len(place_of(opened.tree, ()))
+            self._followed = await self._changes.hear(opened, self)
+        finally:
+            self._begins = False
+            if opened.closed:
+                self.review()
+
+    def allow(self, lease: KernelLease | None, rights: int, strict: bool) -> int:
+        return rights if self._followed is not None or not strict else 0
+
+    def review(self) -> None:
+        """Somebody caches less than before; with the last that does, nothing is heard any more."""
+        if not self._begins and not self.over and not any(holder.rights for holder in self._shared.holders):
+            self.over = True
+            self._changes.leave(self)
+
+    def move(self, place: Path) -> None:
+        """The directory is at `place` now."""
+        if self._followed is not None:
+            self._followed.move(place[self._above :])
 
 
 class Guard:
@@ -71,22 +152,30 @@ class Guard:
         """What clients may go on caching beside who waits."""
         self._timer: Timer | None = None
 
-    def allow(self, lease: KernelLease, rights: int, strict: bool) -> int:
+    @property
+    def over(self) -> bool:
+        """Whether nothing can be held by it any more."""
+        return self.lease.closed
+
+    def allow(self, lease: KernelLease | None, rights: int, strict: bool) -> int:
         """Of `rights`, those that can be granted now; what others cache is taken from them where no lease for both
         can be had."""
         self._strict = self._strict or strict
         if self.lease.wanted_by_others:
             return 0
-        if lease is not self.lease:  # another name of the file: two descriptions, so no lease on either
+        if lease not in (None, self.lease):  # another name of the file: two descriptions, so no lease on either
             return 0 if strict else rights
         wanted = rights
         for holder in self._shared.holders:
             wanted |= holder.rights
-        level = lease.take(_level(wanted), self._broken)
+        level = self.lease.take(_level(wanted), self._broken)
         if level >= _level(wanted) or not strict:
             return rights
         self._keep(_CACHED[level])
         return rights & _CACHED[level]
+
+    def move(self, place: Path) -> None:
+        """The lease goes with the file wherever that goes."""
 
     def review(self) -> None:
         """Somebody caches less than before: hold no more than is needed, and let go on who waits for that."""

@@ -11,7 +11,7 @@ from .store.base import Cursor, File, FileKey
 
 if TYPE_CHECKING:
     from .durable import Handle
-    from .local_leases import Guard
+    from .local_leases import DirectoryGuard, Guard
     from .lock import Locks
     from .notify import Watch
     from .oplock import Holder
@@ -133,7 +133,7 @@ class Shared:
     """The last open of a file to be deleted, closed while named streams of it are open: it goes with them."""
     deleter: bytes | None = None
     """The `parent_key` of the open that made the deletion pending."""
-    guard: "Guard | None" = None
+    guard: "Guard | DirectoryGuard | None" = None
     """What keeps local processes from what its holders cache, from the first on."""
     holders: "list[Holder]" = field(default_factory=list)
     """Who caches it: every oplock and every lease once, also one that has been broken to nothing."""

@@ -57,6 +57,7 @@ class Opens:
         self.most = most
         self.breaks = Breaks()
         self.changes = Changes()
+        self.breaks.local.listen(self.changes.local)
         self.handles = Handles()
         self.by_volatile: dict[int, Open] = {}
         self.shared: dict[FileKey, Shared] = {}

@@ -129,6 +129,7 @@ async def _finish(work: Work, asked: Asked, found: Found, opened: Open, claim: C
         if opened.closed:
             raise Status(NT.FILE_CLOSED, "closed while it was being cut")
         action = CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
+    await opens.breaks.local.prepare(opened, wish.rights)
     hand_over(work, opened)
     response = answer(work, request, found, opened, stat, action)
     response.oplock_level, contexts = grant_caching(work, asked, found, opened, wish)

@@ -345,6 +345,9 @@ class Found:
 class Store(ABC):
     """One share's tree."""
 
+    shared_with_others = False
+    """Whether other processes of this machine have its files too."""
+
     @property
     def location(self) -> Path:
         """Where the tree is on this machine, in names from its root on: what stores that overlap have in common."""

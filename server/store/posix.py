@@ -31,6 +31,8 @@ _PROMISES, _CHANGES = Promises(), ChangeTimes()
 class PosixStore(Store):
     """The tree under `root`, which is opened once: it may be moved while it is served."""
 
+    shared_with_others = True
+
     def __init__(self, root: str, options: Options) -> None:
         self.options = options
         self.threads = options.threads
