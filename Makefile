@@ -28,10 +28,13 @@ hwtest:
 	@python3 scripts/environment.py test
 	$(PYTHON) -m pytest hwtests
 
+# BENCH="--rounds 3" is for each of them.
 bench:
 	@python3 scripts/packages.py bench $(BACKPORTS)
 	@python3 scripts/environment.py test
-	$(PYTHON) -m benchmarks.samba $(BENCH)
+	$(PYTHON) -m benchmarks.samba --output benchmarks/RESULTS.md $(BENCH)
+	$(PYTHON) -m benchmarks.ksmbd --output benchmarks/RESULTS.md $(BENCH)
+	$(PYTHON) -m benchmarks.rdma --output benchmarks/RESULTS.md $(BENCH)
 
 lint:
 	@python3 scripts/environment.py test dev

@@ -9,6 +9,7 @@ faster there, and nothing of hardware.
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from server.options import shown
 from server.testing import NotStarted, Running, missing
 
 from . import lab, mounts, results
-from .peers import Ksmbd, OverRdma
+from .peers import Ksmbd, OverRdma, tool
 
 TITLE = "This server and ksmbd"
 PROTECTIONS = ("", "sign", "seal")
@@ -106,9 +107,15 @@ def measure(rounds: int, seconds: float, only: str) -> list[Case]:
     return cases
 
 
+def version() -> str:
+    """ksmbd-tools'."""
+    said = subprocess.run([tool("ksmbd.control"), "-V"], capture_output=True, text=True, check=False)
+    return (said.stdout + said.stderr).split()[-1]
+
+
 def told(cases: Sequence[Case], rounds: int, seconds: float) -> str:
     """The section: machine, table, command lines."""
-    about = results.machine(**{"ksmbd-tools": results.package("ksmbd-tools"), "fio": results.package("fio")})
+    about = results.machine(**{"ksmbd-tools": version(), "fio": results.package("fio")})
     commands = {
         "mounted with": f"mount.cifs //10.99.N.1/data DIR -o username=...,password=...,{mounts.options(True, '')}"
         " (`rdma` not over TCP; `sign` or `seal` where the row says so)",
@@ -128,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", metavar="WORD", help="leave out rows without this in their name")
     parser.add_argument("--output", type=Path, help="also write the table to its section of this file")
     given = parser.parse_args(argv)
-    if absent := missing("ksmbd.mountd", "fio", "mount.cifs"):
+    if absent := missing(tool("ksmbd.mountd"), "fio", "mount.cifs"):
         print(f"missing: {', '.join(absent)}; install Debian's ksmbd-tools, fio and cifs-utils")
         return 2
     if not lab.inside():

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 TEST = {
@@ -22,7 +23,14 @@ TEST = {
     "smbd": "samba", "mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs", "mkfs.btrfs": "btrfs-progs",
     "mkfs.vfat": "dosfstools", "mkfs.exfat": "exfatprogs",
 }  # fmt: skip
-BENCH = {"smbclient": "smbclient", "smbtorture": "samba-testsuite", "smbd": "samba"}
+BENCH = {
+    "smbclient": "smbclient", "smbtorture": "samba-testsuite", "smbd": "samba", "fio": "fio",
+    "mount.cifs": "cifs-utils", "ip": "iproute2", "xz": "xz-utils", "ib_write_bw": "perftest",
+}  # fmt: skip
+UNPACKED = {"bench": ("ksmbd-tools", "libnl-genl-3-200", "libglib2.0-0")}
+"""Packages that are not installed but unpacked under `TOOLS`, the first of which Debian lets nobody have beside Samba;
+those after it are the libraries it needs, which are."""
+TOOLS = Path(__file__).resolve().parents[1] / ".tools"
 LIBRARIES = ("python3-pyverbs", "ibverbs-providers")
 """What RDMA needs; without them everything is TCP."""
 TASKS: dict[str, dict[str, str]] = {"serve": {}, "test": TEST, "bench": BENCH}
@@ -125,6 +133,22 @@ def need(wanted: list[str], *, newest: bool = False) -> None:
         print(f"missing: {names} (on Debian and Ubuntu: sudo apt install {names})", flush=True)
 
 
+def unpack(package: str) -> None:
+    """Have the package's files under `TOOLS`, without installing it; best from backports."""
+    place = TOOLS / package
+    if place.exists() or shutil.which("apt-get") is None:
+        return
+    suite = ["-t", SUITE] if backported() else []
+    TOOLS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as there:
+        told = ["apt-get", "-qq", *suite, "download", package]
+        subprocess.run(told, cwd=there, stderr=subprocess.DEVNULL)
+        for archive in Path(there).glob("*.deb"):
+            subprocess.run(["dpkg", "-x", str(archive), str(place)])
+    if not place.exists():
+        print(f"missing: {package}, which could not be downloaded", flush=True)
+
+
 def main() -> None:
     programs = TASKS[sys.argv[1]]
     newest = False
@@ -136,7 +160,10 @@ def main() -> None:
         for program, package in programs.items()
         if shutil.which(program, path=PATH) is None or (newest and package in BACKPORTED)
     ]
-    need([*lacking, *LIBRARIES], newest=newest)
+    unpacked, *libraries = UNPACKED.get(sys.argv[1], ("",))
+    need([*lacking, *LIBRARIES, *libraries], newest=newest)
+    if unpacked:
+        unpack(unpacked)
 
 
 if __name__ == "__main__":
