@@ -26,7 +26,7 @@ from .session import Channel, Session
 from .shares import Shares
 from .status import NT, Status
 from .store.base import Identity
-from .tree import Tree
+from .tree import Share, Tree
 
 if TYPE_CHECKING:
     from .open import Open
@@ -189,13 +189,17 @@ class Server:
 
     def _keep(self, opened: "Open", but: "Work | None") -> bool:
         """Whether `opened` is kept for its client; what waits on it ends all the same."""
-        if not self.durables.keep(opened):
+        if not self.keeps(opened.tree.share) or not self.durables.keep(opened):
             return False
         self.opens.end_waits(opened, but)
         self.opens.changes.rest(opened)
         if opened.caching is not None:
             self.opens.breaks.left(opened.caching)
         return True
+
+    def keeps(self, share: Share) -> bool:
+        """Whether opens of `share` may outlive their connections."""
+        return self.config.durable_handles and share.config is not None and share.config.durable_handles
 
     async def end_tree(self, tree: Tree, but: "Work | None" = None) -> None:
         """Close everything open through `tree`, and the tree."""
@@ -236,10 +240,10 @@ class Server:
         await self.shares.leave(share, 0)
 
     async def load_shares(self, config: Config) -> None:
-        """Take over the shares of `config`. What is kept of those that are gone nobody can come back for."""
+        """Take over the shares of `config`. What is kept of those that are gone nobody comes back for."""
         await self.shares.load(config)
         for opened in list(self.durables.away.values()):
-            if opened.tree.share.retired:
+            if opened.tree.share.retired or not self.keeps(opened.tree.share):
                 self.durables.give_up(opened)
 
     # -- ending ---------------------------------------------------------------------------------------------

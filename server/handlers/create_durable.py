@@ -116,8 +116,7 @@ def grant_durable(work: Work, claim: Claim, opened: Open, wish: Wish) -> list[Cr
 def may_last(work: Work, opened: Open) -> bool:
     """Whether opens like this one may outlive their connection at all; those of guests cannot be told apart."""
     assert work.session is not None
-    server, share = work.connection.server, opened.tree.share.config
-    on = server.config.durable_handles and share is not None and share.durable_handles
+    on = work.connection.server.keeps(opened.tree.share)
     return on and work.session.trusted and opened.pipe is None and opened.file.kind is Kind.FILE
 
 

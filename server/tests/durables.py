@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from benchmarks.client import File, Session, Settings, Tree
 from server.messages.create import CreateContext, CreateResponse, Disposition, OplockLevel
 from server.messages.create_contexts import (
@@ -17,6 +19,7 @@ from server.messages.create_contexts import (
 )
 from server.messages.create_contexts import Lease as LeaseContext
 from server.oplock import HANDLE, READ, WRITE
+from server.status import Status
 from server.tests.served import SHARE, USER, Whole, login, settle
 
 RH, RWH = READ | HANDLE, READ | WRITE | HANDLE
@@ -110,3 +113,16 @@ async def log_on_again(here: Whole, how: Settings, previous: int = 0, user: str 
 async def again(here: Whole, tree: Tree, previous: int = 0, user: str = USER) -> Tree:
     """A new connection and session of the client that `tree` was of."""
     return await (await log_on_again(here, tree.client.settings, previous, user)).connect(SHARE)
+
+
+async def held(here: Whole, *contexts: CreateContext, **more: Any) -> tuple[Tree, File]:
+    """A client of its own, with a durable file (`contexts` say how else)."""
+    tree = await here.tree(settings())
+    return tree, await make(tree, *(contexts or (durable(),)), **more)
+
+
+async def refused(tree: Tree, *contexts: CreateContext, name: str = "file") -> int:
+    """The status that refuses the CREATE."""
+    with pytest.raises(Status) as status:
+        await make(tree, *contexts, name=name)
+    return status.value.code
