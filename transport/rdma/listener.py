@@ -2,8 +2,9 @@
 
 SMB Direct lives on port 445 of InfiniBand and RoCE and on port 5445 of iWARP (MS-SMBD 2.1), and rdma_cm knows no
 listener for one kind of device: each port listens on all, and what comes over the other kind is rejected. There is
-one exception. A wildcard listener takes its port from TCP too on iWARP devices without a port mapper (siw), so where
-there is an iWARP device, port 445 listens on the addresses of the others alone, and follows them as they change.
+one exception. A listener on an address that an iWARP device without a port mapper (siw) could serve, the wildcard or
+the loopback among them, takes its port from TCP too, so where there is an iWARP device, port 445 listens on the
+addresses of the others alone, and follows them as they change.
 
 A connection is negotiated before `accept` hands it over, each in a task of its own with a time limit, so one slow
 peer holds up nobody.
@@ -13,6 +14,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 
 from smbdirect.connection import Role
 from smbdirect.negotiate import Settings
@@ -21,6 +23,7 @@ from smbdirect.wire import Malformed
 from ..base import Listener, Lost
 from ..discovery import Interface, interfaces
 from ..memory import Arena
+from ..netlink import IpAddress
 from ..technology import IWARP
 from . import cm_abi, depths
 from .cm import Event, Identifier
@@ -199,12 +202,16 @@ def wanted(found: Sequence[Interface], hosts: Sequence[str], ports: tuple[int, i
     mixed = any(interface.technology is IWARP for interface in found)
     made = {(host, iwarp_port) for host in hosts}
     for host in hosts:
-        if mixed and host in ANY:
-            version = ANY[host]
-            made |= {(str(each), port) for nic in others for each in nic.addresses if each.version == version}
+        if mixed:
+            made |= {(str(each), port) for nic in others for each in nic.addresses if _covers(host, each)}
         else:
             made.add((host, port))
     return made
+
+
+def _covers(host: str, address: IpAddress) -> bool:
+    """Whether who listens on `host` is reached by `address`."""
+    return ANY[host] == address.version if host in ANY else ip_address(host) == address
 
 
 def _reject(child: Identifier) -> None:

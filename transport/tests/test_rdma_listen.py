@@ -153,7 +153,13 @@ def interface(address: str, technology: Technology | None) -> Interface:
             ["::"],
             {("fd00::1", 445), ("::", 5445)},
         ),
-        ([interface("10.0.1.1", IWARP)], ["10.0.1.1"], {("10.0.1.1", 445), ("10.0.1.1", 5445)}),
+        ([interface("10.0.1.1", IWARP)], ["10.0.1.1"], {("10.0.1.1", 5445)}),
+        (
+            [interface("fd00::1", ROCE), interface("10.0.0.1", ROCE), interface("10.0.1.1", IWARP)],
+            ["FD00:0::1", "127.0.0.1"],
+            {("fd00::1", 445), ("FD00:0::1", 5445), ("127.0.0.1", 5445)},
+        ),
+        ([interface("10.0.0.1", ROCE)], ["10.0.0.1"], {("10.0.0.1", 445), ("10.0.0.1", 5445)}),
     ],
 )
 def test_where_an_iwarp_device_is_the_other_port_is_not_taken_from_tcp(
