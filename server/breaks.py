@@ -64,6 +64,8 @@ class Breaks:
         self.later = later
         self.uncached: Callable[[Open], None] = lambda opened: None
         """Told of each open that its client may not keep for later any more."""
+        self.recached: Callable[[Holder], None] = lambda holder: None
+        """Told of each holder that may not cache what it did."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- beginning and ending -------------------------------------------------------------------------------
@@ -73,6 +75,7 @@ class Breaks:
             return
         notice = holder.break_to(rights)
         if notice is not None:
+            self.recached(holder)
             self.tell(holder, notice)
 
     def tell(self, holder: Holder, notice: Notice) -> None:
@@ -96,6 +99,7 @@ class Breaks:
         if not holder.breaking:
             self._stop_timer(holder)
             self._let_go(holder)
+        self.recached(holder)
         self._rest(holder)
         if next_step is not None:
             asyncio.get_running_loop().call_soon(self.tell, holder, next_step)
@@ -109,6 +113,7 @@ class Breaks:
         """No answer will come: `holder` caches nothing."""
         self._stop_timer(holder)
         holder.expire()
+        self.recached(holder)
         self._let_go(holder)
         self._rest(holder)
         holder.shared.wake()
@@ -289,7 +294,7 @@ def _keeps_open(holder: Holder) -> bool:
 def _ways(holder: Holder) -> "Iterator[Way]":
     """Where the client can be told: over a channel of the open's session; of a lease over any of its connections,
     the oldest first, and of those only the ones that the same user has a session on (3.3.4.6, 3.3.4.7)."""
-    sessions = dict.fromkeys(opened.session for opened in holder.opens())
+    sessions = dict.fromkeys(opened.session for opened in holder.opens() if not opened.away)
     own = [(session, connection) for session in sessions for connection in session.channels]
     if not isinstance(holder, Lease) or not own:
         yield from own

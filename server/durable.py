@@ -143,6 +143,8 @@ def _worth_keeping(opened: "Open", handle: Handle) -> bool:
     caching = opened.caching
     if not handle.durable or caching is None or caching.breaking or not caching.rights & HANDLE:
         return False
+    if opened.shared.delete_pending:  # its name would be barred to everybody
+        return False
     return bool(caching.rights & WRITE) or not _holds_locks(opened)
 
 

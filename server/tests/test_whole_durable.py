@@ -9,6 +9,8 @@ import pytest
 from server.config import Share
 from server.handlers.create_durable import DEFAULT_TIMEOUT
 from server.messages.create import CreateContext, CreateOptions, Disposition, OplockLevel, ShareAccess
+from server.messages.fscc_file import FileClass
+from server.messages.fscc_set import Rename
 from server.messages.negotiate import Dialect
 from server.status import NT
 from server.tests.durables import (
@@ -227,6 +229,21 @@ def test_another_user_does_not_get_it_nor_does_a_lease_go_to_another_client() ->
         assert (await make(await again(here, tree), back(file.id), lease())).id == file.id
 
     on_a_server(use, users=(USER, "nobody"))
+
+
+def test_a_file_renamed_meanwhile_by_its_own_client_is_asked_for_by_its_new_name() -> None:
+    async def use(here: Whole) -> None:
+        tree, file = await held(here, durable(), lease(RH))
+        other = await again(here, tree)
+        twin = await make(other, durable(OTHER), lease(RH))
+        await cut(here, tree)
+        await twin.set(FileClass.RENAME, Rename("new").pack())
+        assert here.server.durables.away
+        tree = await again(here, tree)
+        assert await refused(tree, back(file.id), lease()) == NT.INVALID_PARAMETER
+        assert (await make(tree, back(file.id), lease(), name="new")).id == file.id
+
+    on_a_server(use)
 
 
 def test_it_is_in_its_own_share_alone() -> None:

@@ -23,11 +23,12 @@ from server.tests.durables import (
     durable,
     held,
     lease,
+    log_on_again,
     make,
     refused,
     settings,
 )
-from server.tests.served import Whole, on_a_server
+from server.tests.served import SHARE, Whole, on_a_server
 
 OTHER = b"o" * 16
 READERS = ShareAccess.READ | ShareAccess.DELETE
@@ -58,6 +59,28 @@ def test_nobody_waits_for_a_client_that_is_away(state: int) -> None:
         await (await other.create("file")).close()
         assert not here.server.durables.away
         assert await refused(await again(here, tree), back(file.id), lease()) == NT.OBJECT_NAME_NOT_FOUND
+
+    on_a_server(use)
+
+
+def test_nobody_waits_for_a_client_that_has_logged_off_and_is_still_connected() -> None:
+    async def use(here: Whole) -> None:
+        session = await log_on_again(here, settings())
+        await make(await session.connect(SHARE), durable(), lease())
+        await session.logoff()
+        await (await (await here.tree(settings())).create("file")).close()
+        assert not here.server.durables.away
+
+    on_a_server(use)
+
+
+def test_a_file_that_is_to_be_deleted_is_not_kept() -> None:
+    async def use(here: Whole) -> None:
+        tree, file = await held(here, durable(), lease())
+        await file.set(FileClass.DISPOSITION, b"\1")
+        await cut(here, tree)
+        assert not here.server.opens.by_volatile
+        await make(await here.tree(settings()), durable(OTHER), disposition=Disposition.CREATE)
 
     on_a_server(use)
 

@@ -28,6 +28,7 @@ from server.tests.durables import (
     settings,
 )
 from server.tests.served import SHARE, Whole, login, on_a_server, settle
+from transport.base import Lost
 
 OTHER = b"o" * 16
 
@@ -82,6 +83,23 @@ def test_a_break_that_its_client_has_not_answered_ends_when_that_leaves() -> Non
         await cut(here, tree)
         await asyncio.wait_for(waiting, 5)
         assert here.server.durables.away
+
+    on_a_server(use)
+
+
+def test_a_lock_that_is_waited_for_goes_to_nobody_who_is_away() -> None:
+    async def use(here: Whole) -> None:
+        holder = await (await here.tree(settings())).create("file", disposition=Disposition.CREATE)
+        await holder.lock(0, 4)
+        tree, file = await resilient(here)
+        waiting = asyncio.ensure_future(file.lock(0, 4))
+        await settle()
+        await cut(here, tree)
+        with pytest.raises(Lost):
+            await waiting
+        await holder.unlock(0, 4)
+        await holder.lock(0, 4)
+        assert (await make(await again(here, tree), back(file.id, None))).id == file.id
 
     on_a_server(use)
 
