@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from smbdirect.wire import Malformed
@@ -182,16 +183,18 @@ class Server:
         trees, session.trees = list(session.trees.values()), {}
         opens, session.opens = list(session.opens.values()), {}
         if keep and not self._stopping:
-            opens = [opened for opened in opens if not self._keep(opened, but)]
+            ended = session.remnant()
+            opens = [opened for opened in opens if not self._keep(opened, ended, but)]
         await self.close_opens(opens, but)
         for tree in trees:
             await self.shares.leave(tree.share)
 
-    def _keep(self, opened: "Open", but: "Work | None") -> bool:
-        """Whether `opened` is kept for its client; what waits on it ends all the same."""
+    def _keep(self, opened: "Open", ended: Session, but: "Work | None") -> bool:
+        """Whether `opened` is kept for its client, whose session has `ended`; what waits on it ends all the same."""
         if not self.keeps(opened.tree.share) or not self.durables.keep(opened):
             return False
         self.opens.end_waits(opened, but)
+        opened.session, opened.tree = ended, replace(opened.tree, session=ended)
         self.opens.changes.rest(opened)
         if opened.caching is not None:
             self.opens.breaks.left(opened.caching)

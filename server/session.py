@@ -1,6 +1,6 @@
 """Sessions (MS-SMB2 3.3.1.8) and their channels: who logged on, with which keys, over which connections."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .security.auth import Exchange, Outcome
@@ -61,6 +61,11 @@ class Session:
     cipher: int = 0
     signing: int = -1
     expired: bool = False
+
+    def remnant(self) -> "Session":
+        """What is left once it has ended, for opens that are kept: who it was, but no keys and no way to the client."""
+        outcome = replace(self.outcome, session_key=b"", full_key=b"") if self.outcome is not None else None
+        return replace(self, outcome=outcome, protection=Protection(), channels={}, trees={}, opens={})
 
     @property
     def valid(self) -> bool:

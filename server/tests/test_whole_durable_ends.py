@@ -68,6 +68,9 @@ def test_nobody_waits_for_a_client_that_has_logged_off_and_is_still_connected() 
         session = await log_on_again(here, settings())
         await make(await session.connect(SHARE), durable(), lease())
         await session.logoff()
+        [opened] = here.server.opens.by_volatile.values()
+        assert opened.session.protection.keys is None
+        assert not opened.session.channels
         await (await (await here.tree(settings())).create("file")).close()
         assert not here.server.durables.away
 
