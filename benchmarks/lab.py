@@ -17,8 +17,11 @@ def inside() -> bool:
     return "LAB" in os.environ
 
 
-def repeat(module: str, arguments: Sequence[str], seconds: int, cpus: int = 2, memory: str = "4G") -> int:
-    """Run `python -m module arguments` in the lab, within `seconds`; its exit status, or the lab's where it fails."""
+def repeat(module: str, arguments: Sequence[str], seconds: int, cpus: int = 1, memory: str = "4G") -> int:
+    """Run `python -m module arguments` in the lab, within `seconds`; its exit status, or the lab's where it fails.
+
+    On one processor, because with two the same figure varies tenfold as soon as the machine does anything else.
+    """
     if os.geteuid() != 0:
         print("the lab needs root; without it these figures are left out")
         return 0

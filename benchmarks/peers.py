@@ -8,9 +8,6 @@ from pathlib import Path
 from server.testing import PASSWORD, Ours, Running, names
 
 PORT = 445
-PROCESSOR = "0"
-"""Where this server stays. In the lab no two threads of a process run at once, and one that moves between processors
-pays for it: a system call takes 45 us instead of 9, a thread's turn 4 ms instead of 0.2."""
 TOOLS = Path(__file__).parents[1] / ".tools/ksmbd-tools/usr/sbin"
 """Where `scripts/packages.py bench` unpacks ksmbd-tools, which Debian lets nobody install beside Samba."""
 SIZE = 8 << 20
@@ -28,9 +25,6 @@ class OverRdma(Ours):
     def __init__(self, under: Path, io_size: str = "8M") -> None:
         settings = {"listen": '["0.0.0.0"]', "rdma": '"require"', "io size": f'"{io_size}"'}
         super().__init__(settings, under=under, port=PORT)
-
-    def command(self) -> list[str]:
-        return ["taskset", "-c", PROCESSOR, *super().command()]
 
 
 class Ksmbd(Running):

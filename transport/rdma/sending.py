@@ -138,24 +138,23 @@ class Sender:
     def _gather(self, pieces: list[Buffer], slot: int) -> list[Span]:
         """`pieces` as registered memory: small ones copied into the slot side by side, large ones where they lie."""
         spans: list[Span] = []
-        view, address, used = self._slots.views[slot], self._slots.addresses[slot], 0
-        joinable = False
+        view, address, lkey = self._slots.views[slot], self._slots.addresses[slot], self._slots.lkey
+        begun = used = 0  # what was copied side by side and is not among the spans yet
         for left, piece in zip(range(len(pieces), 0, -1), pieces, strict=True):
             size = len(piece)
             # a piece may stand alone only while those after it could still be gathered in one more element
-            direct = size >= DIRECT and len(spans) + 1 + (left > 1) <= self._pair.sges
+            direct = size >= DIRECT and len(spans) + (used > begun) + 1 + (left > 1) <= self._pair.sges
             span = self._device.span_of(piece) if direct else None
-            if span is not None:
-                spans.append(span)
-                joinable = False
+            if span is None:
+                view[used : used + size] = piece
+                used += size
                 continue
-            view[used : used + size] = piece
-            if joinable:
-                spans[-1] = spans[-1]._replace(length=spans[-1].length + size)
-            else:
-                spans.append(Span(address + used, size, self._slots.lkey))
-                joinable = True
-            used += size
+            if used > begun:
+                spans.append(Span(address + begun, used - begun, lkey))
+                begun = used
+            spans.append(span)
+        if used > begun:
+            spans.append(Span(address + begun, used - begun, lkey))
         return spans
 
     def _completed(self, slots: list[int], finished: list[_Queued]) -> None:
