@@ -90,6 +90,8 @@ class Share:
     oplocks: bool = option(options.BOOLEAN, True)
     durable_handles: bool = option(options.BOOLEAN, True)
     """Whether opens outlive their connection for a while: durable and resilient ones."""
+    continuous_availability: bool = option(options.BOOLEAN, False)
+    """Whether there are persistent handles: opens that outlive the server. They are kept under `state`."""
     kernel_oplocks: str = option(_KERNEL_OPLOCKS, "yes")
     """yes: clients cache data only where a kernel lease keeps local processes from the file; auto: also elsewhere."""
     posix_locking: bool = option(options.BOOLEAN, True)

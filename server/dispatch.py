@@ -65,6 +65,8 @@ class Route:
     """The larger of what the request carries and what it asks for, in bytes: what CreditCharge must cover."""
     expired_too: bool = False
     """Served on an expired session all the same (3.3.5.2.9)."""
+    kept: bool = False
+    """Whether it may change what is on disk of a persistent open; then it is answered after that."""
 
 
 TABLE: dict[int, Route] = {
@@ -73,8 +75,8 @@ TABLE: dict[int, Route] = {
     Command.LOGOFF: Route(session_messages.LogoffRequest, session.logoff, expired_too=True),
     Command.TREE_CONNECT: Route(tree_messages.TreeConnectRequest, tree.connect),
     Command.TREE_DISCONNECT: Route(tree_messages.TreeDisconnectRequest, tree.disconnect, TREE),
-    Command.CREATE: Route(create_messages.CreateRequest, create.create, TREE),
-    Command.CLOSE: Route(file_messages.CloseRequest, file.close, OPEN, expired_too=True),
+    Command.CREATE: Route(create_messages.CreateRequest, create.create, TREE, kept=True),
+    Command.CLOSE: Route(file_messages.CloseRequest, file.close, OPEN, expired_too=True, kept=True),
     Command.FLUSH: Route(file_messages.FlushRequest, file.flush, OPEN),
     Command.READ: Route(read_write_messages.ReadRequest, read_write.read, OPEN, lambda request: request.length),
     Command.WRITE: Route(
@@ -83,12 +85,13 @@ TABLE: dict[int, Route] = {
         OPEN,
         lambda request: max(len(request.data), request.remaining_bytes if request.descriptors else 0),
     ),
-    Command.LOCK: Route(file_messages.LockRequest, lock.lock, OPEN, expired_too=True),
+    Command.LOCK: Route(file_messages.LockRequest, lock.lock, OPEN, expired_too=True, kept=True),
     Command.IOCTL: Route(
         ioctl_messages.IoctlRequest,
         ioctl.ioctl,
         TREE,
         lambda request: max(len(request.input), request.max_input + request.max_output),
+        kept=True,
     ),
     Command.ECHO: Route(file_messages.EchoRequest, file.echo, ANY),
     Command.QUERY_DIRECTORY: Route(
@@ -103,8 +106,10 @@ TABLE: dict[int, Route] = {
         OPEN,
         lambda request: max(len(request.input), request.output_length),
     ),
-    Command.SET_INFO: Route(info_messages.SetInfoRequest, set_info.set_info, OPEN, lambda request: len(request.data)),
-    Command.OPLOCK_BREAK: Route(oplock_messages.OplockBreakRequest, oplock.oplock_break, SESSION),
+    Command.SET_INFO: Route(
+        info_messages.SetInfoRequest, set_info.set_info, OPEN, lambda request: len(request.data), kept=True
+    ),
+    Command.OPLOCK_BREAK: Route(oplock_messages.OplockBreakRequest, oplock.oplock_break, SESSION, kept=True),
 }
 
 
@@ -147,7 +152,11 @@ async def _respond(work: Work) -> list[Buffer]:
         _check_charge(work, route.payload(request))
     if route.needs == OPEN:
         find_open(work, request.file_id)  # type: ignore[attr-defined]
-    response = await route.handler(work, request)
+    try:
+        response = await route.handler(work, request)
+    finally:
+        if route.kept:
+            await work.connection.server.keeping.settle(work.open)
     return response.parts()
 
 

@@ -3,7 +3,7 @@
 Such an open keeps its share mode, its locks and what it caches; it belongs to no session and no tree until its client
 takes it back, or the time it was promised is over and it is closed. A durable one is worth keeping only as long as
 its client may trust what it has cached: what would make a client that is there give up HANDLE closes it at once, and
-nobody waits for one that cannot answer. A resilient one stays whatever happens to its caching.
+nobody waits for one that cannot answer. A resilient or persistent one stays whatever happens to its caching.
 """
 
 import asyncio
@@ -44,12 +44,19 @@ class Handle:
     """What its CREATE did."""
     durable: bool = False
     resilient: bool = False
+    persistent: bool = False
+    """It outlives the server too (`keeping`)."""
     timeout: float = 0.0
     """Seconds for which it is kept without its client."""
 
     @property
     def lasting(self) -> bool:
-        return self.durable or self.resilient
+        return self.durable or self.steadfast
+
+    @property
+    def steadfast(self) -> bool:
+        """Whether it lasts whatever becomes of what it caches."""
+        return self.resilient or self.persistent
 
 
 class Durables:
@@ -71,7 +78,8 @@ class Durables:
         if handle is None or not _worth_keeping(opened, handle):
             return False
         most = min(MOST_AWAY, self._opens.most // 4)
-        if len(self.away) >= most or self._of_user[handle.user] >= most // 4:
+        full = len(self.away) >= most or self._of_user[handle.user] >= most // 4
+        if full and not handle.persistent:  # of which `keeping` has let no more come to be than there may be
             return False
         opened.away = True
         opened.tree.share.kept += 1
@@ -98,10 +106,11 @@ class Durables:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def end(self) -> None:
-        """Close all that are kept, and wait until they are."""
+    async def end(self, persistent: bool = True) -> None:
+        """Close all that are kept, `persistent` ones too, and wait until they are."""
         for opened in list(self.away.values()):
-            self.give_up(opened)
+            if persistent or opened.handle is None or not opened.handle.persistent:
+                self.give_up(opened)
         await self.settle()
 
     async def settle(self) -> None:
@@ -111,7 +120,7 @@ class Durables:
 
     def uncached(self, opened: "Open") -> None:
         """What `opened` caches does not hold it open any more: a durable one without a client has no use then."""
-        if opened.away and opened.handle is not None and not opened.handle.resilient:
+        if opened.away and opened.handle is not None and not opened.handle.steadfast:
             self.give_up(opened)
 
     async def _close(self, opened: "Open") -> None:
@@ -138,7 +147,7 @@ def _worth_keeping(opened: "Open", handle: Handle) -> bool:
     """
     if opened.closed or opened.tree.share.retired:
         return False
-    if handle.resilient:
+    if handle.steadfast:
         return True
     caching = opened.caching
     if not handle.durable or caching is None or caching.breaking or not caching.rights & HANDLE:

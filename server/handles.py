@@ -6,7 +6,7 @@ is refused, to be tried again; once there has been another request for the open 
 what comes with the GUID from then on is a new CREATE (Open.IsReplayEligible).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ class Handles:
         """Opens whose CREATE may be repeated."""
         self.instances: dict[bytes, set[Open]] = {}
         """By the id of an application instance."""
+        self.gone: Callable[[Open], None] = lambda opened: None
+        """Told of each open that is closed."""
 
     @contextmanager
     def creating(self, key: Key) -> Iterator[None]:
@@ -50,7 +52,11 @@ class Handles:
             self.instances.setdefault(handle.app_instance, set()).add(opened)
 
     def used(self, opened: "Open") -> None:
-        """There was another request for `opened`: its CREATE is not repeated any more."""
+        """There was another request for `opened`: its CREATE is not repeated any more, but a persistent one's."""
+        if opened.handle is None or not opened.handle.persistent:
+            self._forget(opened)
+
+    def _forget(self, opened: "Open") -> None:
         handle = opened.handle
         opened.unused = False
         if handle is not None and handle.create_guid is not None:
@@ -61,7 +67,8 @@ class Handles:
     def remove(self, opened: "Open") -> None:
         """`opened` is closed."""
         if opened.unused:
-            self.used(opened)
+            self._forget(opened)
+        self.gone(opened)
         handle = opened.handle
         if handle is not None and handle.app_instance is not None:
             alike = self.instances.get(handle.app_instance, set())

@@ -46,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         return asyncio.run(_serve(config, users, arguments))
+    except ConfigError as error:
+        print(f"smbdirect-serve: {error}", file=sys.stderr)
+        return 2
     except Lost as error:
         print(f"smbdirect-serve: {error}", file=sys.stderr)
         return 1
@@ -62,6 +65,7 @@ async def _serve(config: Config, users: Users, arguments: Sequence[str]) -> int:
     interfaces = Interfaces(config.listen, rdma=bool(fabric))
     server = Server(config, shares, _acceptor(config, users), arena, interfaces)
     server.opens.most = min(server.opens.most, _descriptors() // 2)
+    await server.open_state(config)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -132,6 +136,7 @@ async def _reload(server: Server, users: Users, arguments: Sequence[str]) -> Non
         users.reload()
     except (OSError, ValueError) as error:
         raise ConfigError(str(error)) from error
+    await server.open_state(config)
     server.config = config
     server.identities.refresh(config.guest_account, config.admin_users)
     await server.load_shares(config)

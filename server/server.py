@@ -18,9 +18,12 @@ from .config import Config
 from .connection import ServerConnection
 from .durable import Durables
 from .interfaces import Interfaces
+from .journal import NAME
+from .keeping import Keeping
 from .messages.header import Command, Header
 from .messages.negotiate import Dialect, NegotiateRequest, smb1_dialects
 from .opens import Opens
+from .restore import restore
 from .security.auth import Acceptor, Outcome
 from .security.identity import Identities
 from .session import Channel, Session
@@ -63,6 +66,8 @@ class Server:
         self.durables = Durables(self.opens, self._end_kept)
         self.opens.breaks.uncached = self.durables.uncached
         self.opens.given_up = self.durables.give_up
+        self.keeping = Keeping()
+        self.opens.handles.gone, self.opens.breaks.recached = self.keeping.gone, self.keeping.recached
         self.sessions: dict[int, Session] = {}
         self.connections: set[ServerConnection] = set()
         self._by_address: Counter[str] = Counter()
@@ -182,7 +187,7 @@ class Server:
                 work.cancel(NT.USER_SESSION_DELETED)
         trees, session.trees = list(session.trees.values()), {}
         opens, session.opens = list(session.opens.values()), {}
-        if keep and not self._stopping:
+        if keep:
             ended = session.remnant()
             opens = [opened for opened in opens if not self._keep(opened, ended, but)]
         await self.close_opens(opens, but)
@@ -191,6 +196,8 @@ class Server:
 
     def _keep(self, opened: "Open", ended: Session, but: "Work | None") -> bool:
         """Whether `opened` is kept for its client, whose session has `ended`; what waits on it ends all the same."""
+        if self._stopping and (opened.handle is None or not opened.handle.persistent):
+            return False
         if not self.keeps(opened.tree.share) or not self.durables.keep(opened):
             return False
         self.opens.end_waits(opened, but)
@@ -249,6 +256,20 @@ class Server:
             if opened.tree.share.retired or not self.keeps(opened.tree.share):
                 self.durables.give_up(opened)
 
+    async def open_state(self, config: Config) -> None:
+        """Keep persistent opens where there are or may be any, and give back those of the server's last life: before
+        anybody is served. Raises ConfigError."""
+        path = config.state_directory / NAME
+        wanted = any(share.continuous_availability for share in config.shares)
+        if self.keeping.on or not (wanted or path.exists()):
+            return
+        journal = await self.keeping.use(path, self.guid)
+        self.guid = journal.guid
+        if journal.lost:
+            log.warning("%d persistent opens are lost: the machine has stopped without the server", journal.lost)
+        await restore(self, journal.rows)
+        journal.rows.clear()
+
     # -- ending ---------------------------------------------------------------------------------------------
     async def stop(self, listeners: Sequence[Listener]) -> None:
         """Take no one new, let what is in flight finish, then close everything (SIGTERM)."""
@@ -260,6 +281,8 @@ class Server:
             await asyncio.wait(self._serving)
         if self._orphans:
             await asyncio.wait(self._orphans)
+        await self.durables.end(persistent=False)
+        await self.keeping.end()
         await self.durables.end()
         for task in list(self._tasks):
             task.cancel()

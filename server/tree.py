@@ -25,6 +25,11 @@ class Share:
     """Gone from the configuration: whoever is connected stays, no one else comes."""
 
     @property
+    def continuously_available(self) -> bool:
+        """Whether it has persistent handles (Share.IsCA)."""
+        return self.config is not None and self.config.continuous_availability
+
+    @property
     def pipes(self) -> bool:
         """Whether it is IPC$, whose files are named pipes."""
         return self.store is None

@@ -72,6 +72,7 @@ def status(server: "Server") -> Row:
         "trees": sum(len(session.trees) for session in server.sessions.values()),
         "opens": len(opens),
         "disconnected": len(server.durables.away),
+        "persistent": len(server.keeping),
         "locks": sum(len(each.held) for each in locks),
         "locks_waiting": sum(len(each.waiting) for each in locks),
         "oplocks": sum(isinstance(opened.caching, Oplock) for opened in opens),

@@ -60,6 +60,7 @@ def status(report: Mapping[str, Any]) -> str:
         "sessions": report["sessions"],
         "tree connects": report["trees"],
         "open files": f"{report['opens']}, {report['disconnected']} of them without their client",
+        "persistent": f"{report['persistent']} of the open files",
         "locks": f"{report['locks']}, {report['locks_waiting']} waited for",
         "caching": f"{report['leases']} leases, {report['oplocks']} oplocks, {report['breaks']} breaks not answered",
         "watches": report["watches"],

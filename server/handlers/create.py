@@ -14,7 +14,7 @@ from ..work import Work
 from .create_again import key_of, reconnect, replay
 from .create_answer import answer, hand_over
 from .create_asked import Asked, cuts, take_apart
-from .create_caching import check_key, clear, grant_caching, wish_of
+from .create_caching import cached, check_key, clear, grant_caching, wish_of
 from .create_check import check_kind, check_request, grant
 from .create_durable import Claim, claim_of, grant_durable, name_handle, take_over
 from .pipe import open_pipe
@@ -132,9 +132,11 @@ async def _finish(work: Work, asked: Asked, found: Found, opened: Open, claim: C
     await opens.breaks.local.prepare(opened, wish.rights)
     hand_over(work, opened)
     response = answer(work, request, found, opened, stat, action)
-    response.oplock_level, contexts = grant_caching(work, asked, found, opened, wish)
+    grant_caching(work, asked, found, opened, wish)
     name_handle(work, claim, opened, action)
-    response.contexts = contexts + grant_durable(work, claim, opened, wish) + response.contexts
+    lasting = await grant_durable(work, claim, opened, wish)
+    response.oplock_level, contexts = cached(opened)  # it may have been broken meanwhile
+    response.contexts = contexts + lasting + response.contexts
     if action != CreateAction.OPENED:
         opens.breaks.data_cut(opened)
         opens.breaks.parent_changed(opened)

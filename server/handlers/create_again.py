@@ -51,7 +51,8 @@ async def replay(work: Work, request: CreateRequest, claim: Claim, key: Key) -> 
     hand_over(work, opened)
     if response.oplock_level != OplockLevel.LEASE:
         response.oplock_level = request.oplock_level  # as Windows does, and smbtorture has it
-    if opened.handle.durable and response.oplock_level in (OplockLevel.LEASE, OplockLevel.BATCH):
+    durable = opened.handle.durable and response.oplock_level in (OplockLevel.LEASE, OplockLevel.BATCH)
+    if durable or opened.handle.persistent:
         response.contexts += granted(claim, opened.handle)
     return response
 
@@ -90,14 +91,18 @@ def _take_back(work: Work, opened: Open) -> None:
 def _find(work: Work, request: CreateRequest, claim: Claim) -> Open:
     """The open that is asked for, where its client may have it. Raises Status."""
     assert work.session is not None and work.tree is not None and claim.back is not None
-    opened = work.connection.server.durables.away.get(claim.back)
-    if opened is None or opened.handle is None:
+    server = work.connection.server
+    opened = server.durables.away.get(claim.back)
+    if opened is None and claim.back_persistent and claim.back_guid is not None:
+        opened = server.opens.handles.eligible.get((work.session.client_guid, claim.back_guid))
+    if opened is None or opened.handle is None or not opened.away:
         raise Status(NT.OBJECT_NAME_NOT_FOUND, "no such open without a client")
     handle = opened.handle
     lease = find(request.contexts, ContextName.RQLS)
     leased = isinstance(opened.caching, Lease)
     for other, why in (
         (claim.back_guid not in (None, handle.create_guid or NO_GUID), "another create GUID"),
+        (handle.persistent and not claim.back_persistent, "to be asked for as a persistent one"),
         (leased and handle.client_guid != work.session.client_guid, "another client"),
         (leased != (lease is not None), "a lease, or none"),
         (lease is not None and not _has_key(opened, lease), "another lease key"),

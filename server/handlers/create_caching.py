@@ -2,7 +2,7 @@
 it may cache itself."""
 
 from ..changes import place_of
-from ..granting import Wish, breaks_for_open, grantable
+from ..granting import STAT_ACCESS, Wish, breaks_for_open, grantable
 from ..lease import Lease
 from ..messages.create import CreateContext, CreateRequest, OplockLevel, find
 from ..messages.create_contexts import ContextName, LeaseFlags
@@ -77,6 +77,8 @@ async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish)
     while True:
         if await _ended(work, opens.shared.get(key)):
             return False
+        if access & ~STAT_ACCESS:
+            _leave_to_client(opens.shared.get(key), wish)
         refusal: Status | None = None
         try:
             opens.check(key, needs, request.share_access)
@@ -108,6 +110,14 @@ async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish)
         return True
 
 
+def _leave_to_client(shared: Shared | None, wish: Wish) -> None:
+    """Refuse who finds a persistent open whose client is away (3.3.5.9), whatever its dialect, but another open under
+    the same lease: nobody is to see or change what that client may have written and not sent."""
+    for opened in shared.opens if shared is not None else ():
+        if opened.away and opened.handle is not None and opened.handle.persistent and not wish.shares(opened.caching):
+            raise Status(NT.FILE_NOT_AVAILABLE, "its client is away, and comes back")
+
+
 async def _ended(work: Work, shared: Shared | None) -> bool:
     """Wait for opens of the file that are being closed because their clients are away; whether there were any."""
     if shared is None or not shared.ending:
@@ -126,8 +136,8 @@ def still_connected(work: Work) -> None:
         raise Status(NT.NETWORK_NAME_DELETED, "disconnected while it waited")
 
 
-def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wish) -> tuple[int, list[CreateContext]]:
-    """What `opened` may cache: the oplock level it is answered, and the lease's context where it has one."""
+def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wish) -> None:
+    """Let `opened` cache what it may."""
     directory = found.file.kind is Kind.DIRECTORY and not found.file.stream
     size = 0 if found.made or cuts(asked.request, found) else found.stat.size
     rights = grantable(wish, opened, directory, size)
@@ -136,22 +146,21 @@ def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wi
         if not work.last:  # it may be broken before the client hears of the open: only II needs no answer
             rights &= READ
         rights = RIGHTS[level_of(local.allow(opened, rights))]
-        if directory or not rights:  # only leases are for directories
-            return OplockLevel.NONE, []
-        opened.caching = Oplock(opened.shared, rights, opened=opened)
-        opened.shared.holders.append(opened.caching)
-        return level_of(rights), []
+        if not directory and rights:  # only leases are for directories
+            opened.caching = Oplock(opened.shared, rights, opened=opened)
+            opened.shared.holders.append(opened.caching)
+        return
     lease = None
     if not directory or wish.lease.parent_key is not None:  # and of those only version 2
         lease = _lease(work, opened, wish, local.allow(opened, rights), directory)
     if lease is None:
-        return OplockLevel.NONE, []
+        return
     opened.caching = lease
     lease.members.append(opened)
     if wish.lease.parent_key is not None:
         lease.parent = wish.lease.parent_key if wish.lease.flags & LeaseFlags.PARENT_KEY_SET else None
     opened.parent_key = lease.parent
-    return cached(opened)
+    work.connection.server.keeping.recached(lease)
 
 
 def cached(opened: Open) -> tuple[int, list[CreateContext]]:

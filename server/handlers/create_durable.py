@@ -10,6 +10,7 @@ from ..durable import Handle
 from ..granting import Wish
 from ..messages.create import CreateContext, CreateRequest, find
 from ..messages.create_contexts import (
+    DURABLE_PERSISTENT,
     AppInstanceId,
     AppInstanceVersion,
     ContextName,
@@ -20,7 +21,7 @@ from ..messages.create_contexts import (
     DurableResponse,
     DurableResponseV2,
 )
-from ..messages.negotiate import Dialect
+from ..messages.negotiate import Capability, Dialect
 from ..open import Open
 from ..oplock import HANDLE
 from ..status import NT, Status
@@ -43,6 +44,8 @@ class Claim:
     """The persistent id of the open it comes back for."""
     back_guid: bytes | None = None
     """The create GUID that open must have; None where version 1 asks."""
+    back_persistent: bool = False
+    """The open it comes back for is a persistent one."""
     app_instance: bytes | None = None
     app_version: tuple[int, int] | None = None
 
@@ -69,6 +72,7 @@ def claim_of(work: Work, request: CreateRequest) -> Claim:
     if two[1] is not None:
         again = DurableReconnectV2.parse(two[1].data)
         claim.back, claim.back_guid = _persistent(again.file_id), again.create_guid
+        claim.back_persistent = bool(again.flags & DURABLE_PERSISTENT)
     if dialect >= Dialect.SMB300:
         _app_instance(claim, request, dialect)
     return claim
@@ -101,16 +105,19 @@ def name_handle(work: Work, claim: Claim, opened: Open, action: int) -> None:
     work.connection.server.opens.handles.add(opened)
 
 
-def grant_durable(work: Work, claim: Claim, opened: Open, wish: Wish) -> list[CreateContext]:
-    """Make `opened` durable where that was asked for and may be (3.3.5.9.6, 3.3.5.9.10); the context that says so."""
+async def grant_durable(work: Work, claim: Claim, opened: Open, wish: Wish) -> list[CreateContext]:
+    """Make `opened` durable or persistent where that was asked for and may be (3.3.5.9.6, 3.3.5.9.10); the context that
+    says so. Raises Status where it is closed meanwhile."""
     handle = opened.handle
     if handle is None or not (claim.first or claim.second) or not may_last(work, opened):
         return []
-    if opened.caching is None or not opened.caching.rights & wish.rights & HANDLE:
-        return []
-    handle.durable = True
     handle.timeout = _timeout(work, claim)
-    return granted(claim, handle)
+    handle.durable = opened.caching is not None and bool(opened.caching.rights & wish.rights & HANDLE)
+    if _may_outlive_us(work, claim):
+        await work.connection.server.keeping.begin(opened)
+    if opened.closed:
+        raise Status(NT.FILE_CLOSED, "closed while it was made persistent")
+    return granted(claim, handle) if handle.lasting else []
 
 
 def may_last(work: Work, opened: Open) -> bool:
@@ -118,6 +125,14 @@ def may_last(work: Work, opened: Open) -> bool:
     assert work.session is not None
     on = work.connection.server.keeps(opened.tree.share)
     return on and work.session.trusted and opened.pipe is None and opened.file.kind is Kind.FILE
+
+
+def _may_outlive_us(work: Work, claim: Claim) -> bool:
+    """Whether a persistent handle is asked for where there are any: whatever it caches, and if it caches nothing."""
+    assert work.tree is not None
+    asked = claim.second is not None and claim.second.flags & DURABLE_PERSISTENT
+    known = work.connection.negotiated.capabilities & Capability.PERSISTENT_HANDLES
+    return bool(asked and known) and work.tree.share.continuously_available
 
 
 def _timeout(work: Work, claim: Claim) -> float:
@@ -131,7 +146,8 @@ def granted(claim: Claim, handle: Handle) -> list[CreateContext]:
     """The context that tells what `handle` is."""
     if claim.second is None:
         return [CreateContext(ContextName.DHNQ, DurableResponse().pack())]
-    return [CreateContext(ContextName.DH2Q, DurableResponseV2(round(handle.timeout * 1000), 0).pack())]
+    flags = DURABLE_PERSISTENT if handle.persistent else 0
+    return [CreateContext(ContextName.DH2Q, DurableResponseV2(round(handle.timeout * 1000), flags).pack())]
 
 
 # -- another client's application instance --------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from transport.base import Lost
 
 from ..messages.negotiate import Dialect
 from ..messages.tree import (
+    ShareCapability,
     ShareFlags,
     ShareType,
     TreeConnectRequest,
@@ -41,6 +42,7 @@ async def connect(work: Work, request: TreeConnectRequest) -> TreeConnectRespons
     return TreeConnectResponse(
         share_type=ShareType.PIPE if share.pipes else ShareType.DISK,
         share_flags=_flags(share, session, encrypt),
+        capabilities=_capabilities(share, session),
         maximal_access=access,
     )
 
@@ -60,6 +62,11 @@ def _flags(share: Share, session: Session, encrypt: bool) -> int:
     if encrypt and session.dialect >= Dialect.SMB300:
         flags |= ShareFlags.ENCRYPT_DATA
     return flags
+
+
+def _capabilities(share: Share, session: Session) -> int:
+    available = share.continuously_available and session.dialect >= Dialect.SMB300
+    return ShareCapability.CONTINUOUS_AVAILABILITY if available else 0
 
 
 async def disconnect(work: Work, request: TreeDisconnectRequest) -> TreeDisconnectResponse:

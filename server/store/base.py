@@ -187,6 +187,10 @@ class File(ABC):
         Raises Status(FILE_DELETED) where no name is left."""
 
     @abstractmethod
+    async def identity(self) -> bytes:
+        """What tells the file from all that were or will be here, also after a restart; for `Store.locate`."""
+
+    @abstractmethod
     async def stat(self) -> Stat: ...
 
     # -- data -----------------------------------------------------------------------------------------------
@@ -372,6 +376,10 @@ class Store(ABC):
     @abstractmethod
     async def lookup(self, who: Identity, path: Path, stream: str = "") -> Stat | None:
         """What is there, or None. Raises OBJECT_PATH_NOT_FOUND where a directory on the way is absent."""
+
+    @abstractmethod
+    async def locate(self, identity: bytes, path: Path) -> Path:
+        """Where the file with this identity is, `path` being where it was. Raises Status where that cannot be told."""
 
     @abstractmethod
     async def shape(self, who: Identity) -> Shape: ...

@@ -53,6 +53,10 @@ class Node:
     links: int = 1
 
     @property
+    def identity(self) -> bytes:
+        return self.inode.to_bytes(8, "little")
+
+    @property
     def mode(self) -> int:
         return 0o040755 if self.kind is Kind.DIRECTORY else 0o100644
 
@@ -144,6 +148,12 @@ class MemoryStore(Store):
                 return None
             stat.size, stat.allocation = len(named.data), stream_allocation(len(named.data))
         return stat
+
+    async def locate(self, identity: bytes, path: Path) -> Path:
+        link = self.find(path)
+        if link is None or link.node.identity != identity:
+            raise Status(NT.OBJECT_NAME_NOT_FOUND, "it has gone, or is another file")
+        return path
 
     async def shape(self, who: Identity) -> Shape:
         root = self.root.node

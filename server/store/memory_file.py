@@ -57,6 +57,9 @@ class MemoryFile(File):
             here = here.parent
         return tuple(reversed(found))
 
+    async def identity(self) -> bytes:
+        return self._node.identity
+
     async def stat(self) -> Stat:
         found = self._node.stat()
         if self.stream:

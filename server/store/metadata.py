@@ -11,8 +11,9 @@ from .base import Ea, Kind, New, Stat, Stream
 from .basic import Basic
 from .descriptions import DESCRIPTIONS, Description
 from .held import Held
+from .identity import identity
 from .inode import Inode
-from .threads import as_service
+from .threads import ANYONE, as_service
 
 if TYPE_CHECKING:
     from .posix import PosixStore
@@ -26,6 +27,9 @@ class Metadata(Held):
     _description: Description | None
     _readable: bool
     _writable: bool
+
+    async def identity(self) -> bytes:
+        return await self._hop(ANYONE, identity, self._descriptor)
 
     async def stat(self) -> Stat:
         return await self._hop(self.who, self._stat)

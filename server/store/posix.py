@@ -11,6 +11,7 @@ from .base import Found, Identity, Path, Shape, Stat, Store, Wanted
 from .changes import ChangeTimes
 from .file import PosixFile
 from .following import Follower, Heard
+from .identity import locate
 from .inode import Inode
 from .namecache import NameCache
 from .opening import Opened, find_or_make
@@ -124,6 +125,9 @@ class PosixStore(Store):
             return stat
         finally:
             os.close(descriptor)
+
+    async def locate(self, identity: bytes, path: Path) -> Path:
+        return await self.threads.run(None, locate, self.resolver, identity, path)
 
     async def shape(self, who: Identity) -> Shape:
         return await self.threads.run(who, self._shape)

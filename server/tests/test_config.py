@@ -88,6 +88,7 @@ SHARE = [
     ("store_dos_attributes = false", "store_dos_attributes", False),
     ("oplocks = false", "oplocks", False),
     ("'durable handles' = 'no'", "durable_handles", False),
+    ("'continuous availability' = 'yes'", "continuous_availability", True),
     ("'kernel change notify' = 'no'", "kernel_change_notify", False),
     ("'kernel oplocks' = 'Auto'", "kernel_oplocks", "auto"),
     ("kernel_oplocks = false", "kernel_oplocks", "no"),

@@ -57,6 +57,7 @@ def test_status_counts_everything(server: Server) -> None:
         "trees": 1,
         "opens": 1,
         "disconnected": 0,
+        "persistent": 0,
         "locks": 2,
         "locks_waiting": 1,
         "oplocks": 0,

@@ -1,0 +1,176 @@
+"""The file of persistent opens: what is committed is there again, and what is not ours is refused."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.config import ConfigError
+from server.journal import Journal, Row
+from server.status import NT, Status
+
+GUID = b"g" * 16
+ROW = Row(
+    persistent=b"12345678", share="data", path=b"d/\xff", stream="", identity=b"i", user="alice",
+    client_guid=b"c" * 16, create_guid=GUID, app_instance=None, app_version=None, action=1, timeout=60.5, resilient=0,
+    access=0x1F01FF, share_access=7, options=0, write_through=0, delete_on_close=1, delete_pending=0, deleter=None,
+    position=5, held_times=0, modified=1, cached=7, lease_key=b"k" * 16, lease_version=2, lease_epoch=3,
+    lease_parent=None, parent_key=None, locks=bytes(17), sequences=b"\1\2",
+)  # fmt: skip
+OTHER = replace(ROW, persistent=b"87654321")
+
+
+def with_journal(path: Path, use: Callable[[Journal], Coroutine[Any, Any, None]], **options: Any) -> None:
+    journal = Journal(path, GUID, **options)
+    try:
+        asyncio.run(use(journal))
+    finally:
+        journal.close(clean=False)
+
+
+def left(path: Path, **options: Any) -> list[Row]:
+    """What the next server finds."""
+    journal = Journal(path, b"another" + bytes(9), **options)
+    journal.close(clean=False)
+    return journal.rows
+
+
+async def write(journal: Journal, *rows: Row) -> None:
+    for row in rows:
+        journal.put(row)
+    await journal.committed()
+
+
+def test_rows_come_back_whole_and_removed_ones_do_not(tmp_path: Path) -> None:
+    async def use(journal: Journal) -> None:
+        await write(journal, ROW, OTHER, replace(ROW, lease_epoch=4))
+        journal.drop(OTHER.persistent)
+        await journal.committed()
+
+    with_journal(tmp_path / "state" / "db", use)
+    assert left(tmp_path / "state" / "db") == [replace(ROW, lease_epoch=4)]
+
+
+def test_the_server_keeps_its_guid(tmp_path: Path) -> None:
+    Journal(tmp_path / "db", GUID).close()
+    journal = Journal(tmp_path / "db", bytes(16))
+    journal.close()
+    assert journal.guid == GUID
+
+
+def test_what_came_together_is_one_transaction(tmp_path: Path) -> None:
+    async def use(journal: Journal) -> None:
+        statements: list[str] = []
+        journal._database.set_trace_callback(statements.append)
+        with journal._more:  # the thread is held up
+            for number in range(50):
+                journal.put(replace(ROW, persistent=number.to_bytes(8, "little")))
+                journal.put(replace(ROW, persistent=number.to_bytes(8, "little"), timeout=1.0))
+        await asyncio.gather(*(journal.committed() for _ in range(9)))
+        commits = statements.count("COMMIT")
+        assert commits <= 2
+        assert sum(said.startswith("INSERT") for said in statements) == 50
+
+    with_journal(tmp_path / "db", use)
+
+
+def _put_and_wait(path: Path, ready: Any) -> None:
+    async def use() -> None:
+        await write(Journal(path, GUID), ROW)
+        ready.set()
+        await asyncio.sleep(3600)
+
+    asyncio.run(use())
+
+
+def test_what_was_committed_survives_sigkill(tmp_path: Path) -> None:
+    spawning = multiprocessing.get_context("spawn")
+    ready = spawning.Event()
+    server = spawning.Process(target=_put_and_wait, args=(tmp_path / "db", ready))
+    server.start()
+    assert server.pid is not None and ready.wait(30)
+    os.kill(server.pid, signal.SIGKILL)
+    server.join()
+    assert left(tmp_path / "db") == [ROW]
+
+
+@pytest.mark.parametrize(("clean", "kept"), [(True, 1), (False, 0)])
+def test_after_a_crash_of_the_machine_nothing_is_given_back(tmp_path: Path, clean: bool, kept: int) -> None:
+    journal = Journal(tmp_path / "db", GUID, boot="first")
+    asyncio.run(write(journal, ROW))
+    journal.close(clean)
+    journal = Journal(tmp_path / "db", GUID, boot="second")
+    journal.close(clean=False)
+    assert (len(journal.rows), journal.lost) == (kept, 1 - kept)
+    assert len(left(tmp_path / "db", boot="second")) == kept
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    for _ in range(2):
+        asyncio.run(write(journal := Journal(tmp_path / "db", GUID), ROW))
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+        journal.close()
+        (tmp_path / "db").chmod(0o644)
+
+
+def _foreign(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE opens (id)")
+    database.close()
+
+
+def _newer(path: Path) -> None:
+    Journal(path, GUID).close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+
+
+def _damaged(path: Path) -> None:
+    asyncio.run(write(journal := Journal(path, GUID), *(replace(ROW, persistent=bytes([n]) * 8) for n in range(99))))
+    journal.close()
+    raw = bytearray(path.read_bytes())
+    raw[4096:8192] = os.urandom(4096)
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(("spoil", "why"), [
+    (lambda path: path.write_bytes(b"no database at all" * 100), "not a database"),
+    (_foreign, "another program"), (_newer, "version 99"), (_damaged, "damaged|malformed"), (Path.mkdir, "no file"),
+])  # fmt: skip
+def test_a_file_that_cannot_be_used_is_refused_and_left_alone(
+    tmp_path: Path, spoil: Callable[[Path], Any], why: str
+) -> None:
+    path = tmp_path / "db"
+    spoil(path)
+    before = path.read_bytes() if path.is_file() else b""
+    with pytest.raises(ConfigError, match=f"{path}.*({why}).*move it away"):
+        Journal(path, GUID)
+    assert before == (path.read_bytes() if path.is_file() else b"")
+
+
+def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "db", GUID)
+    with pytest.raises(ConfigError, match="locked"):
+        Journal(tmp_path / "db", GUID)
+    journal.close()
+
+
+def test_what_cannot_be_written_is_refused_and_written_later(tmp_path: Path) -> None:
+    async def use(journal: Journal) -> None:
+        journal._database.execute("PRAGMA query_only = 1")
+        with pytest.raises(Status) as refused:
+            await write(journal, ROW)
+        assert refused.value.code == NT.DISK_FULL
+        journal._database.execute("PRAGMA query_only = 0")
+        await write(journal, OTHER)
+
+    with_journal(tmp_path / "db", use)
+    assert set(left(tmp_path / "db")) == {ROW, OTHER}
