@@ -46,32 +46,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         return asyncio.run(_serve(config, users, arguments))
-    except ConfigError as error:
+    except (ConfigError, Lost) as error:
         print(f"smbdirect-serve: {error}", file=sys.stderr)
-        return 2
-    except Lost as error:
-        print(f"smbdirect-serve: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, ConfigError) else 1
 
 
 async def _serve(config: Config, users: Users, arguments: Sequence[str]) -> int:
     """Listen, serve until SIGTERM or SIGINT, reload on SIGHUP."""
-    threads = IdentityThreads()
-    arena, messages = Arena(), Arena(MESSAGES)
-    shares = Shares(lambda share: PosixStore(str(share.path), _options(share, threads)))
-    await shares.load(config)
-    fabric = _listen_rdma(config, arena, messages)
-    listeners = [*fabric, _listen_tcp(config, messages)]
-    interfaces = Interfaces(config.listen, rdma=bool(fabric))
-    server = Server(config, shares, _acceptor(config, users), arena, interfaces)
-    server.opens.most = min(server.opens.most, _descriptors() // 2)
-    await server.open_state(config)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    threads = IdentityThreads()
+    arena, messages = Arena(), Arena(MESSAGES)
+    shares = Shares(lambda share: PosixStore(str(share.path), _options(share, threads)))
+    await shares.load(config)
+    server = Server(config, shares, _acceptor(config, users), arena, Interfaces(config.listen, rdma=False))
+    server.opens.most = min(server.opens.most, _descriptors() // 2)
+    await server.open_state(config)
+    fabric = _listen_rdma(config, arena, messages)
+    listeners = [*fabric, _listen_tcp(config, messages)]
+    if fabric:
+        server.interfaces = Interfaces(config.listen)
     loop.add_signal_handler(signal.SIGHUP, lambda: server.keep(_reload_quietly(server, users, arguments)))
-    server.keep(interfaces.follow())
+    server.keep(server.interfaces.follow())
     for listener in listeners:
         server.keep(server.listen(listener))
     control = socket_path(config.state_directory)
