@@ -8,9 +8,11 @@ that a lease could hang on, and nothing to keep: the first one with data asks fo
 
 Each directory that is cached has a `DirectoryGuard`, for which the store says what others do in it, right afterwards.
 
-Where the share says "auto", what neither can be had for is granted all the same.
+That a file was renamed, removed or given other rights is heard of right afterwards, too: then nobody keeps it open for
+later. Where the share says "auto", what neither can be had for is granted all the same.
 """
 
+import logging
 from typing import TYPE_CHECKING
 
 from .changes import place_of
@@ -20,12 +22,15 @@ from .store import kernel_leases
 from .store.base import Kind, Path
 from .store.following import Followed, LocalChange
 from .store.kernel_leases import KernelLease
+from .store.marked_files import MarkedFiles
 
 if TYPE_CHECKING:
     from .breaks import Breaks
     from .local_changes import LocalChanges
     from .open import Open, Shared
     from .tree import Share
+
+log = logging.getLogger("smbdirect.breaks")
 
 PART = 0.8
 """How much of the kernel's patience clients have at most: what they cache must be gone before it has run out."""
@@ -45,6 +50,7 @@ class LocalLeases:
     def __init__(self, breaks: "Breaks") -> None:
         self._breaks = breaks
         self._signals: kernel_leases.Signals | None = None
+        self._marks: MarkedFiles | None = None
         self._changes: LocalChanges | None = None
 
     def listen(self, changes: "LocalChanges") -> None:
@@ -68,12 +74,12 @@ class LocalLeases:
         """Of the `rights` that other clients leave to `opened`, those that local processes leave it too."""
         shared, says = opened.shared, _says(opened.tree.share)
         if shared.guard is not None and shared.guard.over:
+            shared.guard.end()
             shared.guard = None
         lease = opened.file.kernel_lease()
         if lease is not None and shared.guard is None and rights and says != "no":
-            if self._signals is None:
-                self._signals = kernel_leases.Signals()
-            shared.guard = Guard(shared, lease, self._breaks)
+            self._listen()
+            shared.guard = Guard(shared, lease, self._breaks, self._marks)
         if shared.guard is None or not rights or says == "no":
             return rights
         return shared.guard.allow(lease, rights, says == "yes")
@@ -82,6 +88,23 @@ class LocalLeases:
         if self._signals is not None:
             self._signals.close()
             self._signals = None
+        if self._marks is not None:
+            self._marks.close()
+            self._marks = None
+
+    @property
+    def marked(self) -> int:
+        """Files that are heard of."""
+        return len(self._marks) if self._marks is not None else 0
+
+    def _listen(self) -> None:
+        if self._signals is not None:
+            return
+        self._signals = kernel_leases.Signals()
+        try:
+            self._marks = MarkedFiles()
+        except (OSError, AttributeError) as error:
+            log.info("who renames or removes a file that clients cache is not heard of: %s", error)
 
     def _told(self, location: Path, change: LocalChange) -> None:
         """A local process has changed a directory that is cached."""
@@ -134,6 +157,9 @@ class DirectoryGuard:
             self.over = True
             self._changes.leave(self)
 
+    def end(self) -> None:
+        """It has ended with its review."""
+
     def move(self, place: Path) -> None:
         """The directory is at `place` now."""
         if self._followed is not None:
@@ -143,8 +169,10 @@ class DirectoryGuard:
 class Guard:
     """Between the clients that cache one file, and everybody else on this machine."""
 
-    def __init__(self, shared: "Shared", lease: KernelLease, breaks: "Breaks") -> None:
+    def __init__(self, shared: "Shared", lease: KernelLease, breaks: "Breaks", marks: "MarkedFiles | None") -> None:
         self.lease = lease
+        self._marks = marks
+        self._mark: bytes | None = None
         self._shared = shared
         self._breaks = breaks
         self._strict = False
@@ -165,6 +193,8 @@ class Guard:
             return 0
         if lease not in (None, self.lease):  # another name of the file: two descriptions, so no lease on either
             return 0 if strict else rights
+        if self._marks is not None and self._mark is None:
+            self._mark = self._marks.add(self.lease.descriptor, self._renamed)
         wanted = rights
         for holder in self._shared.holders:
             wanted |= holder.rights
@@ -187,15 +217,25 @@ class Guard:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-        elif lease.level == kernel_leases.NONE:
-            return
         needed = kernel_leases.NONE
         for holder in shared.holders:
             needed = max(needed, _level(holder.rights))
+        if needed == kernel_leases.NONE:
+            self.end()
         if lease.wanted_by_others:
             lease.lower(needed if lease.lets_read else kernel_leases.NONE)
         elif needed < lease.level:
             lease.lower(needed)
+
+    def end(self) -> None:
+        """Nobody caches the file: nothing has to be heard of it."""
+        if self._marks is not None and self._mark is not None:
+            self._marks.remove(self.lease.descriptor, self._mark)
+            self._mark = None
+
+    def _renamed(self) -> None:
+        """A local process has renamed, linked or removed the file, or given it another owner, mode or attribute."""
+        self._keep(READ | WRITE)
 
     def _broken(self, lease: KernelLease) -> None:
         """A local process waits to open or truncate the file."""

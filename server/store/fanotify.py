@@ -31,6 +31,7 @@ ON_DIRECTORY = 0x40000000
 _EVENT_ON_CHILD = 0x08000000
 _CLOEXEC_NONBLOCK = 0x3
 _REPORT_DIRECTORY_AND_NAME = 0xC00
+_REPORT_FILE = 0x200
 _REPORT_WHAT_IS_NAMED = 0x1200
 """Linux 5.17; then events about one name are merged only where they are about the same file, too."""
 _MARK_ADD, _MARK_REMOVE, _MARK_ONLY_DIRECTORIES = 0x1, 0x2, 0x8
@@ -77,8 +78,12 @@ def _check(result: int) -> int:
 class Group:
     """Marks and their events. Not to be closed while another thread is in a call of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: bool = True) -> None:
+        """`names`: of directories, with the names in them; else of files, which events name by handle."""
         flags = _CLOEXEC_NONBLOCK | _REPORT_DIRECTORY_AND_NAME
+        if not names:
+            self.descriptor = _check(_LIBC.fanotify_init(_CLOEXEC_NONBLOCK | _REPORT_FILE, os.O_RDONLY))
+            return
         self.descriptor = _LIBC.fanotify_init(flags | _REPORT_WHAT_IS_NAMED, os.O_RDONLY)
         if self.descriptor < 0:
             self.descriptor = _check(_LIBC.fanotify_init(flags, os.O_RDONLY))
@@ -98,8 +103,17 @@ class Group:
         self._change(_MARK_REMOVE, directory)
 
     def _change(self, how: int, directory: int) -> None:
-        path = proc(directory).encode()
-        _check(_LIBC.fanotify_mark(self.descriptor, how | _MARK_ONLY_DIRECTORIES, self._mask, _AT_FDCWD, path))
+        self._do(how | _MARK_ONLY_DIRECTORIES, directory, self._mask)
+
+    def mark_file(self, file: int, mask: int) -> None:
+        """Hear of what `mask` says of one open file."""
+        self._do(_MARK_ADD, file, mask)
+
+    def unmark_file(self, file: int, mask: int) -> None:
+        self._do(_MARK_REMOVE, file, mask)
+
+    def _do(self, how: int, file: int, mask: int) -> None:
+        _check(_LIBC.fanotify_mark(self.descriptor, how, mask, _AT_FDCWD, proc(file).encode()))
 
     def read(self) -> list[Event]:
         """What has happened since; [] where nothing has."""
@@ -113,7 +127,7 @@ class Group:
 
 
 def handle_of(directory: int) -> bytes:
-    """The handle by which events name `directory`, its file system's number before it."""
+    """The handle by which events name `directory`, or a file, its file system's number before it."""
     raw = ctypes.create_string_buffer(_HANDLE.pack(_LARGEST_HANDLE, 0), _HANDLE.size + _LARGEST_HANDLE)
     mount = ctypes.c_int()
     for flags in (_AT_EMPTY_PATH, _AT_EMPTY_PATH | _AT_HANDLE_FID):

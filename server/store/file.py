@@ -67,17 +67,27 @@ class PosixFile(Metadata):
         description = self._description
         if wanted is None or description is None or not self._store.options.posix_locking:
             return True
-        if not await self._hop(ANYONE, description.ranges.take, wanted):
+        if not await self._lock(description.ranges.take, wanted):
             return False
         self._ranges.append(wanted)
         return True
+
+    async def _lock(self, function: Callable[..., T], *args: object) -> T:
+        """`function(*args)`, which locks or lets go: in a thread where another machine may be asked for it."""
+        if not self._store.volumes.locks_at_once(self.key.device, self._descriptor):
+            return await self._hop(ANYONE, function, *args)
+        self.hold()
+        try:
+            return function(*args)
+        finally:
+            self.let_go()
 
     async def unlock_range(self, offset: int, length: int) -> None:
         for exclusive in (True, False):
             held = clipped(offset, length, exclusive)
             if held in self._ranges and self._description is not None:
                 self._ranges.remove(held)
-                await self._hop(ANYONE, self._description.ranges.release, [held])
+                await self._lock(self._description.ranges.release, [held])
                 return
 
     # -- data -----------------------------------------------------------------------------------------------

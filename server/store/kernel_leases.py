@@ -52,7 +52,7 @@ class KernelLease:
         self.wanted_by_others = NONE
         """What somebody waits to do, since the break began."""
         self.closed = False
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._kind = fcntl.F_UNLCK
         self._suspended = 0
         self._lock = threading.Lock()
@@ -93,7 +93,7 @@ class KernelLease:
         with self._lock:
             if self._suspended or self._kind == fcntl.F_UNLCK or self._broken is None:
                 return
-            left = fcntl.fcntl(self._descriptor, fcntl.F_GETLEASE)
+            left = fcntl.fcntl(self.descriptor, fcntl.F_GETLEASE)
             if left == self._kind:
                 return
             self.wanted_by_others = READ if left == fcntl.F_RDLCK else WRITE
@@ -106,9 +106,9 @@ class KernelLease:
         (`unchanged`: we ourselves do not change it). Raises BlockingIOError where the lease is being broken.
         """
         with self._lock:
-            if self._kind != fcntl.F_UNLCK and fcntl.fcntl(self._descriptor, fcntl.F_GETLEASE) != self._kind:
+            if self._kind != fcntl.F_UNLCK and fcntl.fcntl(self.descriptor, fcntl.F_GETLEASE) != self._kind:
                 raise BlockingIOError(11, "somebody else waits for the file")
-            before = _change(self._descriptor) if unchanged and self.level else None
+            before = _change(self.descriptor) if unchanged and self.level else None
             self._suspended += 1
             self._unset()
         try:
@@ -117,7 +117,7 @@ class KernelLease:
             with self._lock:
                 self._suspended -= 1
                 lost = self.level and not self._suspended and not self._set(self.level)
-                lost = lost or (before is not None and before != _change(self._descriptor))
+                lost = lost or (before is not None and before != _change(self.descriptor))
                 if lost:
                     self.wanted_by_others = WRITE
             if lost and self._loop is not None:
@@ -136,22 +136,22 @@ class KernelLease:
             return True
         try:
             if self._kind == fcntl.F_UNLCK:
-                fcntl.fcntl(self._descriptor, _F_SETSIG, SIGNAL)
-                fcntl.fcntl(self._descriptor, _F_SETOWN_EX, _OWNER.pack(_F_OWNER_TID, self._thread))
-            fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, kind)
+                fcntl.fcntl(self.descriptor, _F_SETSIG, SIGNAL)
+                fcntl.fcntl(self.descriptor, _F_SETOWN_EX, _OWNER.pack(_F_OWNER_TID, self._thread))
+            fcntl.fcntl(self.descriptor, fcntl.F_SETLEASE, kind)
         except OSError:
             return False
         self._kind = kind
-        _leases[self._descriptor] = self
+        _leases[self.descriptor] = self
         return True
 
     def _unset(self) -> None:
         if self._kind == fcntl.F_UNLCK:
             return
         self._kind = fcntl.F_UNLCK
-        _leases.pop(self._descriptor, None)
+        _leases.pop(self.descriptor, None)
         with contextlib.suppress(OSError):  # its time was up
-            fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            fcntl.fcntl(self.descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
 def _change(descriptor: int) -> tuple[int, int, int]:

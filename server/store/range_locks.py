@@ -9,7 +9,8 @@ local process can ask for: it is not taken. A lock needs a description that can 
 that only reads, an exclusive lock is taken as a shared one, which keeps local processes from writing there; on one
 that only writes, a shared lock as an exclusive one.
 
-Where a file system has no locks, none are taken. Calls may be answered by another machine: they are made in threads.
+Where a file system has no locks, none are taken. The event loop makes the calls itself on file systems of this machine,
+where they are a matter of memory; others may ask another machine, so there threads do.
 """
 
 import contextlib

@@ -11,6 +11,10 @@ _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _WITHOUT_HOLES = frozenset({"vfat", "msdos", "exfat"})
 _WITH_REFLINKS = frozenset({"btrfs", "xfs", "bcachefs", "ocfs2"})
 
+_OF_THIS_MACHINE = _IN_MEMORY | _WITHOUT_HOLES | {
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "zfs", "overlay",
+}  # fmt: skip
+
 _LARGEST_FILE = {"vfat": (1 << 32) - 1, "msdos": (1 << 32) - 1}
 """Bytes; where no other is told, what an offset holds."""
 
@@ -37,6 +41,10 @@ class Volumes:
     def reflink(self, device: int, descriptor: int) -> bool:
         """Whether its files can share blocks."""
         return self.kind(device, descriptor) in _WITH_REFLINKS
+
+    def locks_at_once(self, device: int, descriptor: int) -> bool:
+        """Whether a lock on its files is a matter of memory, and no other machine is asked."""
+        return self.kind(device, descriptor) in _OF_THIS_MACHINE
 
     def check_room(self, descriptor: int, size: int) -> None:
         """Whether an open file could grow to `size` bytes without holes; raises OSError as growing it would."""

@@ -13,17 +13,22 @@ import pytest
 from benchmarks.client import File, Tree
 from server.config import Share
 from server.messages.create import Disposition, OplockLevel
+from server.messages.fscc_file import Basic, FileAttribute, FileClass
+from server.messages.fscc_set import Rename
 from server.messages.oplock import LeaseBreak, LeaseNotification, OplockBreak
-from server.security.access import FILE_READ_ATTRIBUTES, FILE_READ_DATA
+from server.oplock import READ, WRITE
+from server.security.access import DELETE, FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_WRITE_ATTRIBUTES
 from server.store import kernel_leases
 from server.store.base import Store
 from server.store.descriptions import DESCRIPTIONS
 from server.store.posix import PosixStore
+from server.tests.local import NEEDS_FANOTIFY, run
 from server.tests.served import Whole, whole
 from server.tests.stores import options
 from server.tests.test_oplock_whole import KEY, OTHER, RH, RWH, acknowledge, clock_of, granted, told, wish
 
 PATIENCE = 10
+MAY_CHANGE = FILE_READ_DATA | FILE_WRITE_ATTRIBUTES | DELETE
 
 
 def on_disk(
@@ -283,5 +288,41 @@ def test_an_open_waits_for_the_lease_of_a_local_process(tmp_path: Path) -> None:
         file = await asyncio.wait_for(made(tree), PATIENCE)
         await file.write(0, b"after it")
         assert await process.wait() == 0
+
+    on_disk(tmp_path, test)
+
+
+@NEEDS_FANOTIFY
+@pytest.mark.parametrize("script", ["mv file other", "rm file", "chmod 600 file", "ln file other", "mv other file"])
+def test_a_file_that_a_local_process_renames_or_removes_is_not_kept_open_for_later(tmp_path: Path, script: str) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        if script == "mv other file":
+            (directory / "other").touch()
+        await made(tree, **wish(KEY, RWH))
+        assert here.server.opens.breaks.local.marked == 1
+        run(directory, *script.split())
+        await lease_break(tree, READ | WRITE)
+        await acknowledge(tree, LeaseBreak(key=KEY, state=READ | WRITE))
+
+    on_disk(tmp_path, test)
+
+
+@NEEDS_FANOTIFY
+def test_what_clients_do_to_the_names_of_a_file_is_no_news(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        file = await tree.create("file", MAY_CHANGE, disposition=Disposition.CREATE, **wish(KEY, RWH))
+        await file.set(FileClass.BASIC, Basic(attributes=FileAttribute.HIDDEN).pack())
+        await file.set(FileClass.RENAME, Rename("other").pack())
+        run(directory, "touch", "third")
+        other = await tree.create("third", **wish(OTHER, RWH))
+        run(directory, "mv", "third", "fourth")
+        assert (await lease_break(tree, READ | WRITE)).key == OTHER
+        assert tree.client.notifications.empty()
+        await file.close()
+        assert here.server.opens.breaks.local.marked == 1
+        await other.close()
+        assert here.server.opens.breaks.local.marked == 0
 
     on_disk(tmp_path, test)

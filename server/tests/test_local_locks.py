@@ -22,6 +22,7 @@ from server.security.access import FILE_READ_DATA, FILE_WRITE_DATA
 from server.status import NT, Status
 from server.store.posix import PosixStore
 from server.store.range_locks import END, Held, RangeLocks
+from server.store.volume import Volumes
 from server.tests.served import Whole
 from server.tests.stores import options
 from server.tests.test_local_leases import on_disk
@@ -77,7 +78,13 @@ async def refused(file: File, offset: int, length: int, flags: int = EXCLUSIVE) 
     assert status.value.code == NT.LOCK_NOT_GRANTED
 
 
-def test_local_programs_find_what_clients_have_locked_and_all_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("far", [False, True], ids=["here", "on another machine"])
+def test_local_programs_find_what_clients_have_locked_and_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, far: bool
+) -> None:
+    if far:
+        monkeypatch.setattr(Volumes, "locks_at_once", lambda *volume: False)
+
     async def test(here: Whole, directory: Path) -> None:
         file, other = await opened(await here.tree()), await opened(await here.tree())
         async with program(directory / "file") as local:

@@ -11,7 +11,6 @@ import fcntl
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from server.testing import Ours
@@ -65,14 +64,14 @@ def listed_again(mount: Path, local: Path) -> None:
     for number in range(ROUNDS):
         before = {path.name for path in (mount / "d").iterdir()}
         (local / "d" / f"{number}").touch()
-        _soon(lambda before=before, name=f"{number}": {p.name for p in (mount / "d").iterdir()} == before | {name})
+        _soon(mount / "d", before | {f"{number}"})
         (local / "d" / f"{number}").rename(local / "d" / f"{number} renamed")
-        _soon(lambda name=f"{number} renamed": (mount / "d" / name).exists())
+        _soon(mount / "d", before | {f"{number} renamed"})
 
 
-def _soon(holds: Callable[[], bool]) -> None:
+def _soon(directory: Path, names: set[str]) -> None:
     end = time.monotonic() + SOON
-    while not holds():
+    while {path.name for path in directory.iterdir()} != names:
         if time.monotonic() > end:
             raise AssertionError(f"a directory is not told within {SOON:g} s of what was done in it")
         time.sleep(0.01)

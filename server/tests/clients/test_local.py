@@ -20,7 +20,7 @@ pytestmark = test_linux.pytestmark
 @pytest.fixture(scope="module")
 def failures() -> dict[tuple[str, str], str]:
     """What went wrong with each file system and mount, "" where nothing did; a run of the lab for each file system."""
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for system in FILE_SYSTEMS:
         scratch = [] if system == "tmpfs" else ["-f", system]
         inside = [sys.executable, "-m", "server.tests.clients.lab_local", *MOUNTS]

@@ -1,0 +1,71 @@
+"""Files of which it is heard, right afterwards, that another process has renamed, removed or changed them: fanotify on
+their inodes. What goes by an open descriptor alone is left to kernel leases (`kernel_leases.py`).
+
+A file is known by its handle without its file system, so two may be taken for one another: `heard` is then called in
+vain. In the event loop; marking looks at inodes in memory only.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+
+from . import fanotify
+
+log = logging.getLogger("smbdirect.watching")
+
+_MOVE_SELF = 0x800
+_CHANGES = fanotify.ATTRIB | _MOVE_SELF
+_READS = 16
+"""How often events are read in a row, before others have their turn."""
+_FILE_SYSTEM = 8
+"""Bytes that say of a handle which file system's it is."""
+
+
+class MarkedFiles:
+    """Made with a running loop; raises OSError where this kernel or container does not let us."""
+
+    def __init__(self) -> None:
+        self._group = fanotify.Group(names=False)
+        self._heard: dict[bytes, Callable[[], None]] = {}
+        self._us = os.getpid()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._group.descriptor, self._ready)
+
+    def __len__(self) -> int:
+        return len(self._heard)
+
+    def add(self, descriptor: int, heard: Callable[[], None]) -> bytes | None:
+        """Hear of an open file, until `remove`; None where that cannot be."""
+        try:
+            self._group.mark_file(descriptor, _CHANGES)
+            handle = fanotify.handle_of(descriptor)[_FILE_SYSTEM:]
+        except OSError as error:
+            log.debug("not heard of: %s", error)
+            return None
+        self._heard[handle] = heard
+        return handle
+
+    def remove(self, descriptor: int, handle: bytes) -> None:
+        self._heard.pop(handle, None)
+        self._group.unmark_file(descriptor, _CHANGES)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._group.descriptor)
+        self._group.close()
+
+    def _ready(self) -> None:
+        for _ in range(_READS):
+            events = self._group.read()
+            if not events:
+                return
+            for event in events:
+                if event.mask & fanotify.OVERFLOW:
+                    for heard in list(self._heard.values()):
+                        heard()
+                elif event.process != self._us and event.file is not None:
+                    self._heard.get(event.file[_FILE_SYSTEM:], _nobody)()
+
+
+def _nobody() -> None:
+    """Of a file that is not marked any more."""
