@@ -17,8 +17,8 @@ STARTED = 10.0
 
 
 def command(tool: str, device: str, size: int, count: int) -> list[str]:
-    """One end; the client's has the address behind it."""
-    return [tool, "-R", "-F", "-d", device, "-p", str(PORT), "-s", str(size), "-n", str(count), "-t", str(DEPTH)]
+    """One end, which sleeps until something has completed; the client's has the address behind it."""
+    return [tool, "-R", "-F", "-e", "-d", device, "-p", str(PORT), "-s", str(size), "-n", str(count), "-t", str(DEPTH)]
 
 
 def measure(tool: str, device: str, address: str, size: int, count: int) -> float:
