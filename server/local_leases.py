@@ -9,7 +9,8 @@ that a lease could hang on, and nothing to keep: the first one with data asks fo
 Each directory that is cached has a `DirectoryGuard`, for which the store says what others do in it, right afterwards.
 
 That a file was renamed, removed or given other rights is heard of right afterwards, too: then nobody keeps it open for
-later. Where the share says "auto", what neither can be had for is granted all the same.
+later. Where the share says "auto", what neither can be had for is granted all the same; what is written then is heard
+of afterwards, as far as the system tells it.
 """
 
 import logging
@@ -193,13 +194,16 @@ class Guard:
             return 0
         if lease not in (None, self.lease):  # another name of the file: two descriptions, so no lease on either
             return 0 if strict else rights
-        if self._marks is not None and self._mark is None:
-            self._mark = self._marks.add(self.lease.descriptor, self._renamed)
+        if self._mark is None:
+            self._hear(data=False)
         wanted = rights
         for holder in self._shared.holders:
             wanted |= holder.rights
         level = self.lease.take(_level(wanted), self._broken)
-        if level >= _level(wanted) or not strict:
+        if level >= _level(wanted):
+            return rights
+        if not strict:
+            self._hear(data=True)
             return rights
         self._keep(_CACHED[level])
         return rights & _CACHED[level]
@@ -233,14 +237,21 @@ class Guard:
             self._marks.remove(self.lease.descriptor, self._mark)
             self._mark = None
 
-    def _renamed(self) -> None:
-        """A local process has renamed, linked or removed the file, or given it another owner, mode or attribute."""
-        self._keep(READ | WRITE)
+    def _hear(self, data: bool) -> None:
+        if self._marks is not None:
+            self._mark = self._marks.add(self.lease.descriptor, self._changed, data)
+
+    def _changed(self, data: bool) -> None:
+        """A local process has renamed, linked or removed the file, or given it another owner, mode or attribute; or
+        it has written, where no lease has kept it from that."""
+        self._keep(0 if data else READ | WRITE)
 
     def _broken(self, lease: KernelLease) -> None:
         """A local process waits to open or truncate the file."""
         reads = lease.wanted_by_others == kernel_leases.READ and (lease.lets_read or not self._strict)
         self._kept = READ | HANDLE if reads else 0
+        if reads and not lease.lets_read:
+            self._hear(data=True)
         patience = kernel_leases.patience() * PART
         if self._timer is None and patience < float("inf"):
             self._timer = self._breaks.later(patience, self._give_up)

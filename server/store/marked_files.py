@@ -1,5 +1,6 @@
 """Files of which it is heard, right afterwards, that another process has renamed, removed or changed them: fanotify on
-their inodes. What goes by an open descriptor alone is left to kernel leases (`kernel_leases.py`).
+their inodes; of data only where no kernel lease (`kernel_leases.py`) keeps others from it, for all that we write
+ourselves is told as well.
 
 A file is known by its handle without its file system, so two may be taken for one another: `heard` is then called in
 vain. In the event loop; marking looks at inodes in memory only.
@@ -14,6 +15,8 @@ from . import fanotify
 
 log = logging.getLogger("smbdirect.watching")
 
+Heard = Callable[[bool], None]
+"""Is told, in the event loop, whether data was changed."""
 _MOVE_SELF = 0x800
 _CHANGES = fanotify.ATTRIB | _MOVE_SELF
 _READS = 16
@@ -27,7 +30,7 @@ class MarkedFiles:
 
     def __init__(self) -> None:
         self._group = fanotify.Group(names=False)
-        self._heard: dict[bytes, Callable[[], None]] = {}
+        self._heard: dict[bytes, Heard] = {}
         self._us = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._group.descriptor, self._ready)
@@ -35,10 +38,10 @@ class MarkedFiles:
     def __len__(self) -> int:
         return len(self._heard)
 
-    def add(self, descriptor: int, heard: Callable[[], None]) -> bytes | None:
-        """Hear of an open file, until `remove`; None where that cannot be."""
+    def add(self, descriptor: int, heard: Heard, data: bool = False) -> bytes | None:
+        """Hear of an open file, of its `data` or not, until `remove`; None where that cannot be. Again: of both."""
         try:
-            self._group.mark_file(descriptor, _CHANGES)
+            self._group.mark_file(descriptor, _CHANGES | (fanotify.MODIFY if data else 0))
             handle = fanotify.handle_of(descriptor)[_FILE_SYSTEM:]
         except OSError as error:
             log.debug("not heard of: %s", error)
@@ -48,7 +51,7 @@ class MarkedFiles:
 
     def remove(self, descriptor: int, handle: bytes) -> None:
         self._heard.pop(handle, None)
-        self._group.unmark_file(descriptor, _CHANGES)
+        self._group.unmark_file(descriptor, _CHANGES | fanotify.MODIFY)
 
     def close(self) -> None:
         self._loop.remove_reader(self._group.descriptor)
@@ -62,10 +65,10 @@ class MarkedFiles:
             for event in events:
                 if event.mask & fanotify.OVERFLOW:
                     for heard in list(self._heard.values()):
-                        heard()
+                        heard(True)
                 elif event.process != self._us and event.file is not None:
-                    self._heard.get(event.file[_FILE_SYSTEM:], _nobody)()
+                    self._heard.get(event.file[_FILE_SYSTEM:], _nobody)(bool(event.mask & fanotify.MODIFY))
 
 
-def _nobody() -> None:
+def _nobody(data: bool) -> None:
     """Of a file that is not marked any more."""

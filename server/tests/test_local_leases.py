@@ -326,3 +326,38 @@ def test_what_clients_do_to_the_names_of_a_file_is_no_news(tmp_path: Path) -> No
         assert here.server.opens.breaks.local.marked == 0
 
     on_disk(tmp_path, test)
+
+
+@NEEDS_FANOTIFY
+def test_where_no_lease_can_be_had_a_share_may_let_clients_hear_of_writes_afterwards(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        await (await made(tree)).close()
+        async with local(directory / "file", WRITE_IT) as process:
+            await process.through()
+            file = await made(tree, **wish(KEY, RWH))
+            await file.write(0, b"no news")
+            async with local(directory / "file", "os.truncate(path, 1)") as another:
+                await another.through()
+                await lease_break(tree, 0)
+                await acknowledge(tree, LeaseBreak(key=KEY, state=0))
+        assert tree.client.notifications.empty()
+
+    on_disk(tmp_path, test, "auto")
+
+
+@NEEDS_FANOTIFY
+def test_beside_writers_a_share_may_let_clients_keep_what_they_have_read_until_somebody_writes(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        await made(tree, **wish(KEY, RWH))
+        async with local(directory / "file", READ_IT) as process:
+            await lease_break(tree, RH)
+            await acknowledge(tree, LeaseBreak(key=KEY, state=RH))
+            await process.through()
+            async with local(directory / "file", CUT_IT) as writer:
+                await writer.through()
+                await lease_break(tree, 0)
+                await acknowledge(tree, LeaseBreak(key=KEY, state=0))
+
+    on_disk(tmp_path, test, "auto")
