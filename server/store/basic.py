@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .. import filetime
 from ..status import NT, Status
-from . import attributes, inode
+from . import attributes, inode, syscalls
 from .base import Kind
 from .inode import Inode
 from .threads import as_service
@@ -67,7 +67,7 @@ def _helped(found: Inode, uid: int, change: Callable[[], None]) -> None:
         change()
     except PermissionError:
         owns = found.status.st_uid == uid
-        if not owns and (stat.S_ISLNK(found.status.st_mode) or not os.access(found.path, os.W_OK, effective_ids=True)):
+        if not owns and (stat.S_ISLNK(found.status.st_mode) or not syscalls.may_open(found.path, os.O_WRONLY)):
             raise
         with as_service():
             change()

@@ -14,13 +14,12 @@ import os
 import threading
 from collections.abc import Iterator
 
-from . import inode
+from . import inode, syscalls
 from .kernel_leases import KernelLease
 from .range_locks import RangeLocks
 from .threads import as_service
 
 _SAFE = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_NEEDS = {os.O_RDONLY: os.R_OK, os.O_WRONLY: os.W_OK, os.O_RDWR: os.R_OK | os.W_OK}
 _Key = tuple[int, int]
 
 
@@ -67,7 +66,7 @@ class Descriptions:
                 return self.adopt(os.open(inode.proc(anchor), flags | _SAFE), status, flags)
             try:
                 if os.readlink(inode.proc(anchor)) == os.readlink(inode.proc(found.descriptor)):
-                    self._check(anchor, flags)
+                    self._check(found, anchor, flags)
                     if not found.serves(flags):
                         self._replace(found, os.O_RDWR)
                     return found
@@ -117,9 +116,11 @@ class Descriptions:
             return found
 
     @staticmethod
-    def _check(anchor: int, flags: int) -> None:
-        if not os.access(inode.proc(anchor), _NEEDS[flags], effective_ids=True):
-            raise PermissionError(13, "the system refuses")
+    def _check(found: Description, anchor: int, flags: int) -> None:
+        opens = not syscalls.has_faccessat2()
+        with found.lease.suspended() if opens else contextlib.nullcontext():
+            if not syscalls.may_open(inode.proc(anchor), flags):
+                raise PermissionError(13, "the system refuses")
 
     def _replace(self, description: Description, flags: int) -> None:
         """Give `description` another access mode."""
@@ -134,16 +135,30 @@ class Descriptions:
             description.lease.writable = flags != os.O_RDONLY
 
     def _reduce(self, description: Description) -> None:
-        """Nobody writes by `description` any more; it stays as it is where something stands in the way."""
+        """Nobody writes by `description` any more; it stays as it is where something stands in the way.
+
+        A user of it meanwhile: closed by its last, its number would be another file's.
+        """
         opening = self._opening_of(description.key)
         if not opening.acquire(blocking=False):
             return
         try:
-            if description.users and not description.writers:
+            if not self._join_reading(description):
+                return
+            try:
                 with contextlib.suppress(OSError):
                     self._replace(description, os.O_RDONLY)
+            finally:
+                self.leave(description, os.O_RDONLY)
         finally:
             opening.release()
+
+    def _join_reading(self, description: Description) -> bool:
+        """Use `description` where somebody does, and nobody to write."""
+        with self._lock:
+            wanted = description.users > 0 and not description.writers
+            description.users += wanted
+        return wanted
 
 
 DESCRIPTIONS = Descriptions()

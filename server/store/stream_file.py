@@ -12,7 +12,7 @@ from server.security import access
 from smbdirect.wire import Buffer
 
 from ..status import NT, Status
-from . import attributes, inode, names
+from . import attributes, inode, names, syscalls
 from .base import File, Identity, Kind, Make, New, Path, Stat, Wanted
 from .file import PosixFile, copy_by_hand
 from .inode import Inode
@@ -173,6 +173,6 @@ def open_stream(store: "PosixStore", who: Identity, opened: Opened, wanted: Want
 
 def _may(opened: Opened, wanted: int) -> None:
     """Ask the system whether the calling thread's user may read or write the file."""
-    mode = (os.R_OK if wanted & _READS else 0) | (os.W_OK if wanted & _WRITES else 0)
-    if mode and not os.access(inode.proc(opened.descriptor), mode, effective_ids=True):
-        raise Status(NT.ACCESS_DENIED, "the system refuses")
+    for rights, flags in ((_READS, os.O_RDONLY), (_WRITES, os.O_WRONLY)):
+        if wanted & rights and not syscalls.may_open(inode.proc(opened.descriptor), flags):
+            raise Status(NT.ACCESS_DENIED, "the system refuses")

@@ -7,6 +7,7 @@ Every function raises OSError as `os` does.
 import ctypes
 import errno
 import fcntl
+import functools
 import os
 import platform
 import struct
@@ -26,12 +27,14 @@ _NUMBERS = {
     "statx": (332, 291),
     "renameat2": (316, 276),
     "openat2": (437, 437),
+    "faccessat2": (439, 439),
     "signalfd4": (289, 74),
 }
 _COLUMN = 1 if platform.machine() == "aarch64" else 0
 _NR = {name: ctypes.c_long(numbers[_COLUMN]) for name, numbers in _NUMBERS.items()}
 
 AT_FDCWD = -100
+AT_EACCESS = 0x200
 AT_EMPTY_PATH = 0x1000
 AT_SYMLINK_NOFOLLOW = 0x100
 
@@ -50,6 +53,7 @@ FICLONERANGE = 0x4020940D
 CLONE_FS = 0x00000200
 _ALL = ctypes.c_uint32(0xFFFFFFFF)
 
+_NEEDS = {os.O_RDONLY: os.R_OK, os.O_WRONLY: os.W_OK, os.O_RDWR: os.R_OK | os.W_OK}
 _HOW = struct.Struct("=QQQ")
 _STATX_BTIME = 0x800
 _STATX_MASK_AT = 0
@@ -82,6 +86,30 @@ def has_openat2() -> bool:
     except OSError as error:
         return error.errno not in (errno.ENOSYS, errno.EPERM)
     return True
+
+
+def may_open(path: str, flags: int) -> bool:
+    """Whether the system lets the calling thread, as whom it acts, open what is at `path` with an access mode.
+
+    `os.access` will not do: where the kernel (before 5.8) or a container's filter has no faccessat2, the C library asks
+    for the process's user instead, which a thread's own credentials are not. There it is opened to see, which others'
+    leases hear of; a directory is then never writable."""
+    if has_faccessat2():
+        return _faccessat2(path, _NEEDS[flags]) == 0
+    try:
+        os.close(os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EAGAIN  # a lease: rights are looked at before
+    return True
+
+
+@functools.cache
+def has_faccessat2() -> bool:
+    return _faccessat2(".", os.F_OK) == 0 or ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM)
+
+
+def _faccessat2(path: str, mode: int) -> int:
+    return int(_syscall(_NR["faccessat2"], AT_FDCWD, os.fsencode(path), mode, AT_EACCESS))
 
 
 def birth(descriptor: int) -> int | None:
