@@ -15,7 +15,7 @@ from .base import Cursor, File, FileKey, Identity, Kind, Path
 from .cursor import PosixCursor, Selection
 from .descriptions import DESCRIPTIONS
 from .inode import Inode
-from .kernel_leases import KernelLease
+from .kernel_leases import KernelLease, patiently
 from .metadata import Metadata
 from .opening import Opened
 from .range_locks import Held, clipped
@@ -129,7 +129,7 @@ class PosixFile(Metadata):
         await self._hop(self.who, self._flush)
 
     async def set_size(self, size: int) -> None:
-        await self._hop(self.who, self._set_size, size)
+        await patiently(lambda: self._hop(self.who, self._set_size, size))
 
     async def set_allocation(self, size: int) -> None:
         await self._hop(self.who, data.set_allocation, self._for_writing(), size)

@@ -18,10 +18,14 @@ import os
 import signal
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+from ..status import NT, Status
 from . import syscalls
+
+T = TypeVar("T")
 
 NONE, READ, WRITE = range(3)
 """What clients may cache under a lease: nothing, what they have read, what they have written too."""
@@ -33,6 +37,8 @@ _OWNER = struct.Struct("=ii")
 _SIGNALLED = struct.Struct("=I16xi104x")
 """struct signalfd_siginfo: the signal's number and the descriptor it is about."""
 _AT_ONCE = 64
+AGAIN = 0.02
+"""Seconds after which a call is made again that has met a lease."""
 
 _leases: "dict[int, KernelLease]" = {}
 """Those held, by their descriptors, of all loops of this process."""
@@ -178,6 +184,21 @@ class Signals:
                 one = _leases.get(descriptor)
                 for lease in list(_leases.values()) if number == signal.SIGIO else [one] if one is not None else []:
                     lease.look()
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """What `call` gives. Where it meets a lease that is being broken (another process's for us, or ours for another
+    process), it is tried again until that is over. Raises Status."""
+    deadline = asyncio.get_running_loop().time() + patience() + 1
+    while True:
+        try:
+            return await call()
+        except Status as status:
+            if status.code != NT.RETRY:
+                raise
+        if asyncio.get_running_loop().time() > deadline:
+            raise Status(NT.SHARING_VIOLATION, "leased to another process")
+        await asyncio.sleep(AGAIN)
 
 
 def held() -> int:

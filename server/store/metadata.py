@@ -13,6 +13,7 @@ from .descriptions import DESCRIPTIONS, Description
 from .held import Held
 from .identity import identity
 from .inode import Inode
+from .kernel_leases import patiently
 from .threads import ANYONE, as_service
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Metadata(Held):
         await self._hop(self.who, basic.sparse, self._descriptor, self.who.uid, sparse)
 
     async def overwrite(self, new: New, supersede: bool) -> Stat:
-        return await self._hop(self.who, self._overwrite, new, supersede)
+        return await patiently(lambda: self._hop(self.who, self._overwrite, new, supersede))
 
     def _overwrite(self, new: New, supersede: bool) -> Stat:
         if self.kind is not Kind.FILE:

@@ -1,18 +1,18 @@
 """`PosixStore`: a directory of this machine as a share."""
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-from ..status import NT, Status
-from . import inode, kernel_leases, naming, watching
+from ..status import Status
+from . import inode, naming, watching
 from .base import Found, Identity, Path, Shape, Stat, Store, Wanted
 from .changes import ChangeTimes
 from .file import PosixFile
 from .following import Follower, Heard
 from .identity import locate
 from .inode import Inode
+from .kernel_leases import patiently
 from .namecache import NameCache
 from .opening import Opened, find_or_make
 from .options import Options
@@ -23,8 +23,6 @@ from .streams import Streams, allocation
 from .threads import as_service
 from .volume import Volumes
 
-AGAIN = 0.02
-"""Seconds after which a file is opened anew that another process has a lease on."""
 _PROMISES, _CHANGES = Promises(), ChangeTimes()
 """Of all shares, which may have the same files."""
 
@@ -52,17 +50,7 @@ class PosixStore(Store):
         return watching.watch(self.resolver, self.threads, self.vetoed, heard, lost)
 
     async def open(self, who: Identity, wanted: Wanted) -> Found:
-        """Where a process of this machine has a lease on the file, it has been told to give that up: look again."""
-        deadline = asyncio.get_running_loop().time() + kernel_leases.patience() + 1
-        while True:
-            try:
-                return await self.threads.run(who, self._open, who, wanted, undo=_abandon)
-            except Status as status:
-                if status.code != NT.RETRY:
-                    raise
-                if asyncio.get_running_loop().time() > deadline:
-                    raise Status(NT.SHARING_VIOLATION, "leased to another process") from None
-            await asyncio.sleep(AGAIN)
+        return await patiently(lambda: self.threads.run(who, self._open, who, wanted, undo=_abandon))
 
     def _open(self, who: Identity, wanted: Wanted) -> Found:
         opened = find_or_make(self.resolver, self.options, who, wanted)

@@ -16,6 +16,7 @@ from . import attributes, inode, names, syscalls
 from .base import File, Identity, Kind, Make, New, Path, Stat, Wanted
 from .file import PosixFile, copy_by_hand
 from .inode import Inode
+from .kernel_leases import patiently
 from .opening import Opened
 from .streams import Kept, allocation
 
@@ -82,7 +83,7 @@ class StreamFile(PosixFile):
         return sum(len(part) for part in parts)
 
     async def flush(self) -> None:
-        await self._do(lambda: self._store.streams.flush(self._descriptor, self._kept()))
+        await patiently(lambda: self._do(lambda: self._store.streams.flush(self._descriptor, self._kept())))
 
     async def set_size(self, size: int) -> None:
         await self._do(lambda: self._store.streams.resize(self._descriptor, self._kept(), size))

@@ -23,7 +23,7 @@ from server.store.base import Store
 from server.store.descriptions import DESCRIPTIONS
 from server.store.posix import PosixStore
 from server.tests.local import NEEDS_FANOTIFY, run
-from server.tests.served import Whole, whole
+from server.tests.served import Whole, settle, whole
 from server.tests.stores import options
 from server.tests.test_oplock_whole import KEY, OTHER, RH, RWH, acknowledge, clock_of, granted, told, wish
 
@@ -361,3 +361,21 @@ def test_beside_writers_a_share_may_let_clients_keep_what_they_have_read_until_s
                 await acknowledge(tree, LeaseBreak(key=KEY, state=0))
 
     on_disk(tmp_path, test, "auto")
+
+
+def test_a_client_that_cuts_its_file_while_a_local_process_waits_for_it_waits_too(tmp_path: Path) -> None:
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        await (await made(tree, **wish(KEY, RWH))).write(0, b"data")
+        async with local(directory / "file", READ_IT) as process:
+            await lease_break(tree, 0)
+            await process.waits()
+            cutting = asyncio.ensure_future(tree.create("file", disposition=Disposition.OVERWRITE, **wish(KEY, RWH)))
+            await settle()
+            assert not cutting.done()
+            await acknowledge(tree, LeaseBreak(key=KEY, state=0))
+            await process.through()
+            await asyncio.wait_for(cutting, PATIENCE)
+        assert not (directory / "file").stat().st_size
+
+    on_disk(tmp_path, test)
