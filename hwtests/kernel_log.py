@@ -1,0 +1,81 @@
+"""What the kernel says while a test runs, and what of it may stand there.
+
+Every line of level warning or worse is an alarm unless it is listed here. What is listed was said in the same runs
+against ksmbd (`HWTEST_SERVER=ksmbd`, Linux 7.2) but for the one line that says otherwise.
+"""
+
+import errno
+import os
+import re
+from typing import Self
+
+KMSG = "/dev/kmsg"
+WARNING = 4
+RECORD = 8192
+"""Bytes; a record of the kernel's is smaller."""
+
+ORDINARY = (
+    r"CIFS: VFS: RDMA transport established",
+    # it tries iWARP's port first, whatever the device
+    r"CIFS: VFS: _smbd_get_connection:\d+ connect to \S+:5445\S* failed: -ENODEV",
+    r"CIFS: VFS: Signing is enabled, and RDMA read/write will be disabled",
+    r"callbacks suppressed",
+    r"SLUB: Unable to add cache alias smbdirect_\w+ to sysfs",
+    r"CIFS: VFS: too many channel open attempts",
+    # Of this server alone: CLOSE of a changed file breaks the lease of the same client's directory, which is unmounting
+    # and has forgotten it. ksmbd tells of changes at a close to nobody.
+    r"CIFS: VFS: \S+ No task to wake, unknown frame received",
+)
+SLAB_TWICE = re.compile(
+    r"^sysfs: cannot create duplicate filename '/kernel/slab/:\d+'$"
+    r".*?^SLUB: Unable to add cache smbdirect_\w+ to sysfs$",
+    re.MULTILINE | re.DOTALL,
+)
+"""The client makes and drops caches for each connection; one may meet the last one's name, which goes later."""
+LINK_LOST = (
+    r"CIFS: VFS: smbdirect_\w+:\d+ .*(-ECONNABORTED|-ETIMEDOUT|-ENOTCONN|-ECONNRESET|-ERESTARTSYS|timeout)",
+    r"CIFS: VFS: _smbd_get_connection:\d+ connect to \S+ failed: -(ETIMEDOUT|ERESTARTSYS|ECONNABORTED)",
+    r"CIFS: VFS: failed to open extra channel on iface",
+    r"CIFS: VFS: \S+ has not responded in \d+ seconds. Reconnecting",
+    r"CIFS: VFS: \S+ Send error in .* = -(11|107|103)",
+)
+"""What a channel leaves that is lost with its link, and the client's attempts to have another over it."""
+
+
+class KernelLog:
+    """The kernel's log from now on, in `lines` as far as it was looked at. It is never cleared: others read it too."""
+
+    def __enter__(self) -> Self:
+        self._fd = os.open(KMSG, os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self._fd, 0, os.SEEK_END)
+        self.lines: list[str] = []
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._fd)
+
+    def alarms(self, *also: str) -> list[str]:
+        """The lines since the last call, level warning or worse, that neither ORDINARY nor `also` lists."""
+        known = re.compile("|".join((*ORDINARY, *also)))
+        told = [parsed(record) for record in self._records()]
+        self.lines += [line for _, line in told]
+        worse = "\n".join(line for level, line in told if level <= WARNING)
+        return [line for line in SLAB_TWICE.sub("", worse).splitlines() if line and not known.search(line)]
+
+    def _records(self) -> list[bytes]:
+        records = []
+        while True:
+            try:
+                records.append(os.read(self._fd, RECORD))
+            except BlockingIOError:
+                return records
+            except OSError as error:
+                if error.errno != errno.EPIPE:
+                    raise
+                records.append(b"4,0,0,-;more was said than the kernel keeps\n")
+
+
+def parsed(record: bytes) -> tuple[int, str]:
+    """A record's level, and its first line; what follows that are its keys."""
+    head, _, text = record.decode("utf-8", "replace").partition(";")
+    return int(head.partition(",")[0]) & 7, text.partition("\n")[0]
