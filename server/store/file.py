@@ -18,7 +18,7 @@ from .inode import Inode
 from .kernel_leases import KernelLease, patiently
 from .metadata import Metadata
 from .opening import Opened
-from .range_locks import Held, clipped
+from .range_locks import Held, RangeLocks, clipped
 from .threads import ANYONE
 
 if TYPE_CHECKING:
@@ -67,14 +67,15 @@ class PosixFile(Metadata):
         description = self._description
         if wanted is None or description is None or not self._store.options.posix_locking:
             return True
-        if not await self._lock(description.ranges.take, wanted):
+        if not await self._lock(description.ranges, description.ranges.take, wanted):
             return False
         self._ranges.append(wanted)
         return True
 
-    async def _lock(self, function: Callable[..., T], *args: object) -> T:
-        """`function(*args)`, which locks or lets go: in a thread where another machine may be asked for it."""
-        if not self._store.volumes.locks_at_once(self.key.device, self._descriptor):
+    async def _lock(self, ranges: RangeLocks, function: Callable[..., T], *args: object) -> T:
+        """`function(*args)`, which locks or lets go: in a thread where another machine may be asked for it, or much is
+        locked."""
+        if not (ranges.at_once and self._store.volumes.locks_at_once(self.key.device, self._descriptor)):
             return await self._hop(ANYONE, function, *args)
         self.hold()
         try:
@@ -87,7 +88,8 @@ class PosixFile(Metadata):
             held = clipped(offset, length, exclusive)
             if held in self._ranges and self._description is not None:
                 self._ranges.remove(held)
-                await self._lock(self._description.ranges.release, [held])
+                ranges = self._description.ranges
+                await self._lock(ranges, ranges.release, [held])
                 return
 
     # -- data -----------------------------------------------------------------------------------------------

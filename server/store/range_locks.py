@@ -10,7 +10,7 @@ that only reads, an exclusive lock is taken as a shared one, which keeps local p
 that only writes, a shared lock as an exclusive one.
 
 Where a file system has no locks, none are taken. The event loop makes the calls itself on file systems of this machine,
-where they are a matter of memory; others may ask another machine, so there threads do.
+where they are a matter of memory, and few; others may ask another machine, so there threads do.
 """
 
 import contextlib
@@ -20,14 +20,15 @@ import logging
 import os
 import struct
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 log = logging.getLogger("smbdirect.locks")
 
 _FLOCK = struct.Struct("hhqqi0q")
 END = (1 << 63) - 1
 """Behind the last byte the kernel can lock; as a length that is 0, "to the end"."""
+_FEW = 64
 _CONFLICTS = (errno.EAGAIN, errno.EACCES)
 
 Held = tuple[int, int, bool]
@@ -49,6 +50,11 @@ class RangeLocks:
         self._held: list[Held] = []
         self._lock = threading.Lock()
 
+    @property
+    def at_once(self) -> bool:
+        """Whether so few are held that a call takes no time to speak of."""
+        return len(self._held) < _FEW
+
     def take(self, wanted: Held) -> bool:
         """Add a lock; False where a local process has one there."""
         with self._lock:
@@ -60,23 +66,28 @@ class RangeLocks:
             return False
 
     def release(self, held: Sequence[Held]) -> None:
+        gone, kept = Counter(held), []
         with self._lock:
-            for each in held:
-                self._held.remove(each)
-                self._apply(each)
+            for each in self._held:
+                if gone[each]:
+                    gone[each] -= 1
+                else:
+                    kept.append(each)
+            self._held = kept
+            self._apply(_around(held))
 
     @contextlib.contextmanager
     def moving(self, other: int, flags: int) -> Iterator[None]:
         """Within: the descriptor is given the description of `other`, with another access mode."""
         with self._lock:
-            for begin, end, kind in [piece for held in self._held for piece in self._pieces(held)]:
+            everywhere = _around(self._held)
+            for begin, end, kind in self._pieces(everywhere):
                 if kind is not None and not _set(other, begin, end, fcntl.F_RDLCK):
                     _set(self._descriptor, begin, end, fcntl.F_UNLCK)  # the two descriptions are strangers
                     _set(other, begin, end, fcntl.F_RDLCK)
             yield
             self._flags = flags
-            for held in self._held:
-                self._apply(held)
+            self._apply(everywhere)
 
     def _apply(self, changed: Held) -> bool:
         """Bring what the kernel has in that range up to date."""
@@ -84,13 +95,30 @@ class RangeLocks:
         return all(_set(self._descriptor, begin, end, _kind(kind, self._flags)) for begin, end, kind in pieces)
 
     def _pieces(self, within: Held) -> Iterator[tuple[int, int, bool | None]]:
-        """That range, cut where what is held in it changes; None: nothing."""
+        """That range, cut where the kind of lock changes that stands there; None: no lock. It takes no longer than to
+        sort what is held in it: a client may hold thousands of ranges that overlap."""
         first, last, _ = within
-        here = [held for held in self._held if held[0] < last and first < held[1]]
-        edges = sorted({first, last} | {edge for held in here for edge in held[:2] if first < edge < last})
-        for begin, end in pairwise(edges):
-            kinds = [exclusive for at, to, exclusive in here if at <= begin and end <= to]
-            yield begin, end, any(kinds) if kinds else None
+        edges: dict[int, list[int]] = {first: [0, 0]}
+        for at, to, exclusive in self._held:
+            if at < last and first < to:
+                edges.setdefault(max(at, first), [0, 0])[exclusive] += 1
+                edges.setdefault(min(to, last), [0, 0])[exclusive] -= 1
+        edges.pop(last, None)
+        counts, begin, standing = [0, 0], first, None
+        for edge in sorted(edges):
+            counts = [count + change for count, change in zip(counts, edges[edge], strict=True)]
+            kind = bool(counts[True]) if any(counts) else None
+            if kind is not standing:
+                if edge > begin:
+                    yield begin, edge, standing
+                begin, standing = edge, kind
+        if last > begin:
+            yield begin, last, standing
+
+
+def _around(ranges: Sequence[Held]) -> Held:
+    """The range from the first byte of `ranges` to the last."""
+    return min((each[0] for each in ranges), default=0), max((each[1] for each in ranges), default=0), False
 
 
 def _kind(exclusive: bool | None, flags: int) -> int:

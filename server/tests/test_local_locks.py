@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ NOW = LockFlags.FAIL_IMMEDIATELY
 EXCLUSIVE, SHARED = LockFlags.EXCLUSIVE | NOW, LockFlags.SHARED | NOW
 FLOCK = struct.Struct("hhqqi0q")
 ALL = ShareAccess.READ | ShareAccess.WRITE | ShareAccess.DELETE
+PATIENCE = 10.0
+"""Seconds of a processor, where squares or cubes of thousands take minutes."""
 KINDS = {fcntl.F_RDLCK: "r", fcntl.F_WRLCK: "w", fcntl.F_UNLCK: "-"}
 
 
@@ -244,3 +247,22 @@ def test_at_each_byte_stands_the_strongest_lock_held_there(tmp_path_factory: Any
     finally:
         local.close()
         os.close(mine)
+
+
+@pytest.mark.parametrize("inwards", [False, True])
+def test_thousands_of_locks_one_inside_the_other_are_no_work_for_long(tmp_path: Path, inwards: bool) -> None:
+    """Each is looked at once for each call, and the system is asked where something changes."""
+    path = tmp_path / "file"
+    path.touch()
+    mine, again = os.open(path, os.O_RDWR), os.open(path, os.O_RDWR)
+    locks = RangeLocks(mine, os.O_RDWR)
+    nested = [(at, 10000 - at, False) for at in range(2000)]
+    before = time.process_time()
+    for wanted in nested if inwards else reversed(nested[:1000]):
+        assert locks.take(wanted)
+    with locks.moving(again, os.O_RDWR):
+        os.dup2(again, mine)
+    locks.release(nested[:1000])
+    assert time.process_time() - before < PATIENCE
+    os.close(mine)
+    os.close(again)
