@@ -136,12 +136,12 @@ async def dispatch(work: Work) -> None:
 
 
 async def _respond(work: Work) -> list[Buffer]:
-    route = TABLE.get(work.header.command)
-    if route is None:
-        raise Status(NT.INVALID_PARAMETER, f"no command {work.header.command}")
     _relate(work)
     if not work.connection.negotiated.dialect and work.header.command != Command.NEGOTIATE:
         raise Lost("nothing may come before NEGOTIATE")
+    route = TABLE.get(work.header.command)
+    if route is None:
+        raise Status(NT.INVALID_PARAMETER, f"no command {work.header.command}")
     if route.needs >= SESSION or (route.needs == ANY and work.header.session_id in work.connection.sessions):
         _find_session(work, route)
     if route.needs >= TREE:

@@ -113,6 +113,8 @@ async def _regions(work: Work, request: IoctlRequest) -> bytes:
     opened = _file(work, FILE_READ_DATA)
     size = (await opened.file.stat()).size
     asked = RegionQuestion.parse(request.input) if request.input else RegionQuestion(0, size, REGION_VALID_CACHED_DATA)
+    if asked.offset < 0 or asked.length < 0:
+        raise Status(NT.INVALID_PARAMETER, f"{asked.length} bytes at {asked.offset}")
     end = min(asked.offset + asked.length, size)
     regions = [Region(asked.offset, end - asked.offset, REGION_VALID_CACHED_DATA)] if end > asked.offset else []
     data = pack_regions(regions, len(regions))

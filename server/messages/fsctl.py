@@ -278,8 +278,8 @@ REGION_VALID_CACHED_DATA = 0x1
 class RegionQuestion(Payload):
     """FILE_REGION_INPUT (MS-FSCC 2.3.55.1)."""
 
-    offset: u64
-    length: u64
+    offset: i64
+    length: i64
     usage: u32
     reserved: u32 = 0
 

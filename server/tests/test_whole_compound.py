@@ -116,6 +116,21 @@ def test_a_chain_that_begins_related_is_refused_up_to_the_next_that_is_not() -> 
     asyncio.run(use())
 
 
+def test_what_follows_an_unknown_command_is_related_to_that_and_not_to_the_file_before() -> None:
+    class Unknown(EchoRequest):
+        COMMAND = 0x77  # type: ignore[assignment]
+
+    async def use() -> None:
+        async with served() as here:
+            tree = await here.tree()
+            chain = tree.compound().add(CreateRequest("kept", 0x110000, Disposition.CREATE)).add(Unknown())
+            answers = await chain.add(CloseRequest(PREVIOUS), related=True).send()
+            assert [answer.status for answer in answers] == [NT.SUCCESS, NT.INVALID_PARAMETER, NT.FILE_CLOSED]
+            assert len(here.server.opens.by_volatile) == 1
+
+    asyncio.run(use())
+
+
 def test_one_failure_in_the_middle_leaves_the_unrelated_rest_alone() -> None:
     async def use() -> None:
         async with served() as here:

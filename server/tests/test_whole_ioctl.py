@@ -9,7 +9,16 @@ from benchmarks.client import Tree
 from benchmarks.client.tree import READ_ATTRIBUTES
 from server.messages.create import Disposition
 from server.messages.file import LockFlags
-from server.messages.fsctl import CopyChunk, CopyChunkRequest, CopyChunkResponse, DuplicateExtents, Range, ResumeKey
+from server.messages.fsctl import (
+    CopyChunk,
+    CopyChunkRequest,
+    CopyChunkResponse,
+    DuplicateExtents,
+    Range,
+    Region,
+    RegionQuestion,
+    ResumeKey,
+)
 from server.messages.ioctl import Fsctl, IoctlRequest, IoctlResponse
 from server.security.access import FILE_EXECUTE, FILE_WRITE_DATA
 from server.status import NT, Status
@@ -49,6 +58,20 @@ def test_all_of_a_file_that_is_not_sparse_is_allocated_though_it_was_zeroed() ->
         await file.ioctl(Fsctl.SET_ZERO_DATA, Range(0, 8192).pack())
         assert await file.ioctl(ALLOCATED, Range(100, 1 << 40).pack()) == Range(100, 8092).pack()
         assert await file.ioctl(ALLOCATED, Range(8192, 5).pack()) == b""
+
+    with_tree(use)
+
+
+def test_regions_before_the_beginning_or_of_less_than_nothing_are_refused() -> None:
+    async def use(tree: Tree) -> None:
+        file = await tree.create("file", disposition=Disposition.CREATE)
+        await file.write(0, pattern(100))
+        for offset, length in ((-1, 10), (10, -1), (-(1 << 63), 1 << 62)):
+            with pytest.raises(Status) as refused:
+                await file.ioctl(Fsctl.QUERY_FILE_REGIONS, RegionQuestion(offset, length, 1).pack())
+            assert refused.value.code == NT.INVALID_PARAMETER
+        found = await file.ioctl(Fsctl.QUERY_FILE_REGIONS, RegionQuestion(50, (1 << 63) - 1, 1).pack())
+        assert found.endswith(Region(50, 50, 1).pack())
 
     with_tree(use)
 
