@@ -128,7 +128,8 @@ class Config:
     min_protocol: int = option(_DIALECT, 0x0202, "server min protocol")
     max_protocol: int = option(_DIALECT, 0x0311, "server max protocol")
     max_connections: int = option(options.number(1, 65536), 256)
-    max_connections_per_address: int = option(options.number(1, 65536), 32, "max ip connections")
+    max_connections_per_address: int = option(options.number(1, 65536), 64, "max ip connections")
+    """As in ksmbd: a session of 32 channels, and all of them once more while the dead ones are not known to be dead."""
     max_credits: int = option(options.number(1, 65535), 8192, "smb2 max credits")
     """Most credits a connection holds."""
     durable_handles: bool = option(options.BOOLEAN, True)

@@ -20,9 +20,7 @@ from server.status import NT
 from server.tests.served import SHARE, Whole, login, on_a_server, settle
 from server.tests.stores import refused
 
-SERVED: dict[str, Any] = {
-    "shares": (Share("data"),), "users": ("root", "alice"), "max_connections_per_address": 2 * MAX_CHANNELS,
-}  # fmt: skip
+SERVED: dict[str, Any] = {"shares": (Share("data"),), "users": ("root", "alice")}
 CMAC = Settings(signing=(SigningAlgorithm.AES_CMAC,))
 OTHER = (Cipher.AES256_CCM,)
 
