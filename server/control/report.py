@@ -16,6 +16,7 @@ from ..messages.negotiate import Cipher, Dialect, SigningAlgorithm
 from ..oplock import HANDLE, READ, WRITE, Oplock
 from ..security.access import DELETE, FILE_APPEND_DATA, FILE_EXECUTE, FILE_READ_DATA, FILE_WRITE_DATA
 from ..status import Status
+from ..store import kernel_leases
 
 if TYPE_CHECKING:
     from ..open import Open
@@ -78,6 +79,7 @@ def status(server: "Server") -> Row:
         "oplocks": sum(isinstance(opened.caching, Oplock) for opened in opens),
         "leases": len(leases),
         "breaks": sum(holder.breaking for holder in holders),
+        "kernel_leases": kernel_leases.held(),
         "watches": server.opens.changes.watches.count,
         "requests": sum(len(connection.pending.by_message) for connection in connections),
         "requests_waiting": sum(len(connection.pending.by_async) for connection in connections),

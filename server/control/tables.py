@@ -63,6 +63,7 @@ def status(report: Mapping[str, Any]) -> str:
         "persistent": f"{report['persistent']} of the open files",
         "locks": f"{report['locks']}, {report['locks_waiting']} waited for",
         "caching": f"{report['leases']} leases, {report['oplocks']} oplocks, {report['breaks']} breaks not answered",
+        "kernel leases": report["kernel_leases"],
         "watches": report["watches"],
         "requests": f"{report['requests']}, {report['requests_waiting']} of them wait for others",
         "memory": f"{size(arena['used'])} in {arena['blocks']} blocks; {size(arena['mapped'])} mapped, "

@@ -20,6 +20,7 @@ from server.security.ntlm import Names, Ntlm
 from server.security.users import User, Users, nt_hash
 from server.server import Server
 from server.shares import Shares
+from server.store import kernel_leases
 from server.store.base import Store
 from server.store.memory import MemoryStore
 from transport.base import Limits
@@ -136,6 +137,7 @@ class Whole:
         assert not server.opens.handles.under_way, "a CREATE is still under way"
         assert not server.opens.shared, "a file's state was kept"
         assert not server.opens.breaks.leases.by_key, "a lease was kept"
+        assert not kernel_leases.held(), "a kernel lease was kept"
         assert not server.opens.changes.watches.count, "a watch was kept"
         assert not server.opens.changes.local.count, "the kernel is still asked for changes"
         assert self.payload.idle, "the server kept memory for payload"

@@ -63,6 +63,7 @@ def test_status_counts_everything(server: Server) -> None:
         "oplocks": 0,
         "leases": 0,
         "breaks": 0,
+        "kernel_leases": 0,
         "watches": 0,
         "requests": 1,
         "requests_waiting": 1,
