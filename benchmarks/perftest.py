@@ -17,8 +17,9 @@ STARTED = 10.0
 
 
 def command(tool: str, device: str, size: int, count: int) -> list[str]:
-    """One end, which sleeps until something has completed; the client's has the address behind it."""
-    return [tool, "-R", "-F", "-e", "-d", device, "-p", str(PORT), "-s", str(size), "-n", str(count), "-t", str(DEPTH)]
+    """One end, which polls without rest and so gives way to the device's work; the client's has the address too."""
+    about = ["-d", device, "-p", str(PORT), "-s", str(size), "-n", str(count), "-t", str(DEPTH)]
+    return ["nice", "-n19", tool, "-R", "-F", *about]
 
 
 def measure(tool: str, device: str, address: str, size: int, count: int) -> float:
