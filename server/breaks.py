@@ -234,9 +234,10 @@ class Breaks:
         finally:
             timer.cancel()
 
-    def ask_handles(self, shared: "Shared", opened: "Open") -> bool:
-        """Break the leases but that of `opened` that keep opens of `shared` for later; whether any such is left."""
-        held = [other for other in shared.holders if _keeps_open(other) and other is not opened.caching]
+    def ask_handles(self, shared: "Shared", mine: Holder | None) -> bool:
+        """Break the leases that keep opens of `shared` for later, but `mine` where its client is there; whether any
+        such is left."""
+        held = [other for other in shared.holders if _keeps_open(other) and (other is not mine or _is_away(mine))]
         for holder in held:
             self.begin(holder, holder.rights & ~HANDLE)
         return shared.ending > 0 or any(map(_keeps_open, held))
@@ -248,7 +249,7 @@ class Breaks:
         where `opened` is closed meanwhile.
         """
         for _ in range(ROUNDS):
-            if not self.ask_handles(shared, opened):
+            if not self.ask_handles(shared, opened.caching):
                 return
             await self.wait(work, shared, quietly=True)
             if opened.closed:
@@ -285,6 +286,10 @@ class Breaks:
 def _end(over: list[bool], shared: "Shared") -> None:
     over.append(True)
     shared.wake()
+
+
+def _is_away(holder: Holder) -> bool:
+    return all(opened.away for opened in holder.opens())
 
 
 def _keeps_open(holder: Holder) -> bool:

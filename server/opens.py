@@ -27,6 +27,7 @@ from .status import NT, Status
 from .store.base import File, FileKey, Kind, Path
 
 if TYPE_CHECKING:
+    from .oplock import Holder
     from .session import Session
     from .work import Work
 
@@ -164,10 +165,11 @@ class Opens:
         self.changes.closed(opened)
         if opened.pipe is not None:
             return
+        caching = opened.caching
         self.breaks.release(opened)
         news: list[News] = []
         try:
-            await self._leave(opened, news)
+            await self._leave(opened, caching, news)
         finally:
             opened.shared.wake()
             if opened.search is not None:
@@ -183,11 +185,12 @@ class Opens:
             if work is not but:
                 work.cancel(opened.ends_with(work))
 
-    def will_delete(self, opened: Open) -> None:
-        """`opened` marks its file for deletion with the last close; the first to do so is remembered."""
+    def will_delete(self, opened: Open, caching: "Holder | None") -> None:
+        """`opened`, which caches by `caching`, marks its file for deletion with the last close; the first to do so is
+        remembered."""
         if not opened.shared.delete_pending:
             opened.shared.delete_pending, opened.shared.deleter = True, opened.parent_key
-            self.breaks.ask_handles(opened.shared, opened)
+            self.breaks.ask_handles(opened.shared, caching)
             self.changes.doomed(opened.shared)
 
     @contextmanager
@@ -257,12 +260,12 @@ class Opens:
         opened.mode.delete_on_close = False
         await self.close(opened)
 
-    async def _leave(self, opened: Open, news: list[News]) -> None:
+    async def _leave(self, opened: Open, caching: "Holder | None", news: list[News]) -> None:
         shared = opened.shared
         if shared.locks is not None:
             shared.locks.drop(opened)
         if opened.mode.delete_on_close and await _may_go(opened.file):
-            self.will_delete(opened)
+            self.will_delete(opened, caching)
         shared.opens.remove(opened)
         if opened.modified:
             news.append((self.breaks.place(opened), (opened.parent_key,)))

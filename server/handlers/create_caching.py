@@ -91,6 +91,8 @@ async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish)
             found_breaks, wait = breaks_for_open(shared, wish, needs, overwrites, refusal is not None)
             for each in found_breaks:
                 opens.breaks.begin(each.holder, each.rights)
+            if opens.shared.get(key) is not shared and not found.made:
+                return False  # only clients that are away had it open: their opens have ended, with its name maybe
             if wait:
                 if breaks_for_open(shared, wish, needs, overwrites, refusal is not None)[1]:
                     wish.again = True

@@ -39,7 +39,7 @@ async def _rename(work: Work, opened: Open, wanted: Rename, posix: bool) -> None
     if not opened.file.path():
         raise Status(NT.INVALID_PARAMETER, "the share's root stays where it is")
     if opened.file.path() != target:
-        opens.breaks.ask_handles(opened.shared, opened)  # before what takes time, so that nobody's answer comes first
+        opens.breaks.ask_handles(opened.shared, opened.caching)  # before what takes time and may let answers in
     await _enter(work, opened, target)
     await _clear_target(work, opened, target, wanted, posix)
     await opens.breaks.take_handles(work, opened.shared, opened)

@@ -122,7 +122,7 @@ async def _set_delete(work: Work, opened: Open, delete: bool, read_only_too: boo
         if opened.file.kind is Kind.DIRECTORY and not opened.file.stream and not await opened.file.is_empty():
             raise Status(NT.DIRECTORY_NOT_EMPTY)
         await work.connection.server.opens.breaks.take_handles(work, opened.shared, opened)
-        work.connection.server.opens.will_delete(opened)
+        work.connection.server.opens.will_delete(opened, opened.caching)
     else:
         opened.shared.delete_pending = False
 

@@ -1,0 +1,33 @@
+"""What the model test (`test_model.py`) has found, each in as few steps as show it."""
+
+import pytest
+
+from server.messages.create import CreateOptions, Disposition
+from server.status import NT, Status
+from server.tests.durables import RH, cut, durable, lease, make, settings
+from server.tests.served import Whole, on_a_server
+
+
+def test_who_overwrites_a_file_that_goes_with_a_client_away_gets_no_open_of_what_is_gone() -> None:
+    async def use(here: Whole) -> None:
+        tree, other = await here.tree(settings()), await here.tree()
+        await make(tree, durable(), lease(RH), options=CreateOptions.DELETE_ON_CLOSE)
+        await cut(here, tree)
+        with pytest.raises(Status) as refused:
+            await other.create("file", disposition=Disposition.OVERWRITE)
+        assert refused.value.code == NT.OBJECT_NAME_NOT_FOUND
+
+    on_a_server(use)
+
+
+def test_the_close_of_an_open_that_deletes_breaks_not_the_lease_it_shares() -> None:
+    async def use(here: Whole) -> None:
+        tree = await here.tree()
+        first = await make(tree, lease(RH), options=CreateOptions.DELETE_ON_CLOSE)
+        second = await make(tree, lease(RH))
+        await first.close()
+        assert tree.client.notifications.empty()
+        await second.close()
+        assert not await (await tree.directory()).listing("file")
+
+    on_a_server(use)
