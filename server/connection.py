@@ -258,6 +258,14 @@ class ServerConnection:
             await asyncio.wait(self._tasks)
         await self.transport.close()
 
+    async def cut(self) -> None:
+        """Close, and end what is in flight: there was time enough for it."""
+        await self.transport.close()
+        for work in list(self.pending.by_message.values()):
+            work.cancel()
+        for task in self._tasks:
+            task.cancel()
+
     def _let_go_on(self) -> None:
         """Give to the server what is done for sessions that have other channels, and may be asked for again there."""
         for work in list(self.pending.by_message.values()):

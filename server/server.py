@@ -14,6 +14,7 @@ from transport.base import Connection, Listener, Lost
 from transport.memory import Arena
 from transport.memory import Share as ArenaShare
 
+from .breaks import later
 from .config import Config
 from .connection import ServerConnection
 from .durable import Durables
@@ -44,6 +45,8 @@ SHARES_OF_A_CONNECTION = 4
 
 LOGINS_BEGUN = 16
 """How many logins a peer may have begun before one succeeds."""
+PATIENCE = 30.0
+"""Seconds that what is in flight has to finish when the server stops: longer than a failed login is kept waiting."""
 MOST_ORPHANS = 64
 """Requests that may go on without their connections."""
 SESSIONS = 4096
@@ -76,6 +79,7 @@ class Server:
         """Requests that go on without their connection."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self.later = later
 
     def now(self) -> float:
         """Wall clock, seconds since 1970."""
@@ -276,11 +280,13 @@ class Server:
         self._stopping = True
         for listener in listeners:
             await listener.close()
+        patience = self.later(PATIENCE, self._cut)
         await asyncio.gather(*(connection.drain() for connection in list(self.connections)))
         if self._serving:
             await asyncio.wait(self._serving)
         if self._orphans:
             await asyncio.wait(self._orphans)
+        patience.cancel()
         await self.durables.end(persistent=False)
         await self.keeping.end()
         await self.durables.end()
@@ -288,3 +294,12 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.opens.breaks.local.close()
+
+    def _cut(self) -> None:
+        """Who has not finished by now does not: a client that takes no answers, a file that cannot be had."""
+        log.warning("%d connections are cut off", len(self.connections))
+        for connection in self.connections:
+            self.keep(connection.cut())
+        for task, work in list(self._orphans.items()):
+            work.cancel()
+            task.cancel()

@@ -118,7 +118,7 @@ def test_a_chain_that_begins_related_is_refused_up_to_the_next_that_is_not() -> 
 
 def test_what_follows_an_unknown_command_is_related_to_that_and_not_to_the_file_before() -> None:
     class Unknown(EchoRequest):
-        COMMAND = 0x77  # type: ignore[assignment]
+        COMMAND = 0x77
 
     async def use() -> None:
         async with served() as here:
