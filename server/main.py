@@ -130,7 +130,7 @@ def _listen_rdma(config: Config, arena: Arena, messages: Arena) -> list[Listener
 async def _reload(server: Server, users: Users, arguments: Sequence[str]) -> None:
     """Take over changed shares and users. Raises ConfigError where it changes nothing."""
     try:
-        config = from_arguments(arguments)
+        config = await asyncio.to_thread(from_arguments, arguments)  # it asks for accounts
         users.reload()
     except (OSError, ValueError) as error:
         raise ConfigError(str(error)) from error

@@ -43,7 +43,7 @@ async def restore(server: "Server", rows: list[Row]) -> None:
 
 
 async def _put_back(server: "Server", row: Row) -> None:
-    tree = _tree(server, row)
+    tree = await _tree(server, row)
     store = tree.share.store
     assert store is not None
     path = await store.locate(row.identity, unpack_path(row.path))
@@ -70,13 +70,14 @@ async def _put_back(server: "Server", row: Row) -> None:
     server.keeping.changed(opened)
 
 
-def _tree(server: "Server", row: Row) -> Tree:
+async def _tree(server: "Server", row: Row) -> Tree:
     """A session and tree that have ended, as those that its client had. Raises Status where it may not have them."""
     share = server.shares.find(row.share)
     if not share.continuously_available:
         raise Status(NT.OBJECT_NAME_NOT_FOUND, "the share is not continuously available any more")
     outcome = Outcome(row.user, "", b"", b"")
-    session = Session(0, server.started, who=server.identity_of(outcome), outcome=outcome, client_guid=row.client_guid)
+    who = await server.identity_of(outcome)
+    session = Session(0, server.started, who=who, outcome=outcome, client_guid=row.client_guid)
     access, who = server.shares.grant(share, session)
     beyond = row.access & ~(access | SYSTEM_SECURITY)
     if beyond:

@@ -89,11 +89,12 @@ class Server:
         """One connection's part of the arena."""
         return ArenaShare(SHARES_OF_A_CONNECTION * self.config.io_size)
 
-    def identity_of(self, outcome: Outcome) -> Identity:
+    async def identity_of(self, outcome: Outcome) -> Identity:
         """Whom a login acts as; raises LOGON_FAILURE where it can act as no one."""
         if outcome.anonymous:
+            await self.identities.look_up("", guest=True)
             return self.identities.anonymous()
-        return self.identities.of(outcome.name, outcome.guest)
+        return await self.identities.look_up(outcome.name, outcome.guest)
 
     # -- connections ----------------------------------------------------------------------------------------
     async def listen(self, listener: Listener) -> None:

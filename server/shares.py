@@ -1,13 +1,14 @@
 """The shares as configured now, and who may connect to which, as whom, with what access."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from .config import Config
 from .config import Share as ShareConfig
 from .security import sids
 from .security.access import FILE_ALL_ACCESS, FILE_GENERIC_EXECUTE, FILE_GENERIC_READ
-from .security.identity import account, group_id
+from .security.identity import Account, account, group_id
 from .session import Session
 from .status import NT, Status
 from .store.base import Identity, Store
@@ -24,16 +25,56 @@ STORE_SETTINGS = (
 """What of a share's configuration its store is made with, beside the path."""
 
 
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The Unix accounts and groups that a configuration names, as they were when it was loaded: a directory service
+    may take its time to say, which a tree connect has not."""
+
+    forced: dict[str, Account | None] = field(default_factory=dict)
+    groups: dict[str, int | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: Config) -> "Accounts":
+        """Asks the system, and may take as long as that."""
+        listed = {
+            name[1:]
+            for share in config.shares
+            for names in (share.valid_users, share.invalid_users, share.read_list, share.write_list)
+            for name in names
+            if name.startswith("@")
+        }
+        users = {share.force_user for share in config.shares} - {""}
+        groups = listed | {share.force_group for share in config.shares} - {""}
+        return cls({name: account(name) for name in users}, {name: group_id(name) for name in groups})
+
+    def __or__(self, newer: "Accounts") -> "Accounts":
+        """Those of shares that are gone too, which may still have trees."""
+        return Accounts(self.forced | newer.forced, self.groups | newer.groups)
+
+    def lists(self, names: Sequence[str], who: Identity) -> bool:
+        """Whether `names` (of users, and of groups behind "@") hold this identity."""
+        for name in names:
+            if name.startswith("@"):
+                group = self.groups.get(name[1:])
+                if group is not None and (group == who.gid or group in who.groups):
+                    return True
+            elif name.casefold() == who.name.casefold():
+                return True
+        return False
+
+
 class Shares:
     """Shares by name, without case. A reload changes what new tree connects find; trees made stay as they are."""
 
     def __init__(self, make_store: Callable[[ShareConfig], Store]) -> None:
         self._make_store = make_store
         self._shares: dict[str, Share] = {}
+        self._accounts = Accounts()
         self.pipes = Share(PIPES, None, None)
 
     async def load(self, config: Config) -> None:
         """Take over the shares of `config`: new ones open, changed ones change, those gone take no one any more."""
+        self._accounts = self._accounts | await asyncio.to_thread(Accounts.of, config)
         old = self._shares
         self._shares = {}
         for wanted in config.shares:
@@ -97,12 +138,13 @@ class Shares:
             return FILE_ALL_ACCESS, who
         if outcome.anonymous or (outcome.guest and not config.guest_ok):
             raise Status(NT.ACCESS_DENIED, "the share takes no guests")
+        lists = self._accounts.lists
         if lists(config.invalid_users, who) or (config.valid_users and not lists(config.valid_users, who)):
             raise Status(NT.ACCESS_DENIED, f"{who.name} may not connect to {share.name}")
         read_only = config.read_only or lists(config.read_list, who)
         if lists(config.write_list, who):
             read_only = False
-        return READ_ONLY_ACCESS if read_only else FILE_ALL_ACCESS, _forced(config, who)
+        return READ_ONLY_ACCESS if read_only else FILE_ALL_ACCESS, _forced(config, who, self._accounts)
 
 
 def _store(config: ShareConfig) -> list[object]:
@@ -110,22 +152,10 @@ def _store(config: ShareConfig) -> list[object]:
     return [getattr(config, name) for name in ("path", *STORE_SETTINGS)]
 
 
-def lists(names: Sequence[str], who: Identity) -> bool:
-    """Whether `names` (of users, and of groups behind "@") hold this identity."""
-    for name in names:
-        if name.startswith("@"):
-            group = group_id(name[1:])
-            if group is not None and (group == who.gid or group in who.groups):
-                return True
-        elif name.casefold() == who.name.casefold():
-            return True
-    return False
-
-
-def _forced(config: ShareConfig, who: Identity) -> Identity:
+def _forced(config: ShareConfig, who: Identity, accounts: Accounts) -> Identity:
     """`who`, with the account and group that the share forces on everyone."""
     if config.force_user:
-        forced = account(config.force_user)
+        forced = accounts.forced.get(config.force_user)
         if forced is None:
             raise Status(NT.ACCESS_DENIED, f"force user {config.force_user} has no account")
         own = sids.of_uid(forced.uid)
@@ -135,7 +165,7 @@ def _forced(config: ShareConfig, who: Identity) -> Identity:
             sids=who.sids - {who.owner} | {own} | groups, privileged=forced.uid == 0,
         )  # fmt: skip
     if config.force_group:
-        gid = group_id(config.force_group)
+        gid = accounts.groups.get(config.force_group)
         if gid is None:
             raise Status(NT.ACCESS_DENIED, f"force group {config.force_group} does not exist")
         who = replace(who, gid=gid, group=sids.of_gid(gid), sids=who.sids | {sids.of_gid(gid)})

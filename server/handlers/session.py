@@ -20,6 +20,7 @@ from ..security.sealing import Sealer
 from ..security.signing import Signer, signer
 from ..session import Channel, Session, Setup
 from ..status import NT, Status
+from ..store.base import Identity
 from ..work import Work
 from .session_binding import MAX_CHANNELS, is_full, session_to_bind
 
@@ -33,6 +34,7 @@ async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupRespons
         attempt.preauth.update([work.packet])
     try:
         token, outcome = await attempt.exchange.step(request.token)
+        who = None if outcome is None else await work.connection.server.identity_of(outcome)
     except (Status, Malformed):
         work.connection.setups.pop(session.id, None)
         if not session.valid:
@@ -45,7 +47,7 @@ async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupRespons
     work.session = session
     if work.related is not None:
         work.related.session_id = session.id
-    if outcome is None:
+    if outcome is None or who is None:
         work.status = NT.MORE_PROCESSING_REQUIRED
         work.preauth = attempt.preauth
         return SessionSetupResponse(0, token)
@@ -53,10 +55,10 @@ async def setup(work: Work, request: SessionSetupRequest) -> SessionSetupRespons
     if attempt.binding:
         _bind(work, session, outcome, attempt)
     elif session.valid:
-        _renew(work, session, outcome)
+        _renew(work, session, outcome, who)
     else:
         try:
-            await _establish(work, session, outcome, attempt, request)
+            await _establish(work, session, outcome, who, attempt, request)
         except Status:
             work.connection.server.forget(session)
             raise
@@ -126,7 +128,7 @@ def _keys(work: Work, outcome: Outcome, attempt: Setup) -> Keys:
 
 
 async def _establish(
-    work: Work, session: Session, outcome: Outcome, attempt: Setup, request: SessionSetupRequest
+    work: Work, session: Session, outcome: Outcome, who: Identity, attempt: Setup, request: SessionSetupRequest
 ) -> None:
     """A new session becomes valid (3.3.5.5.3)."""
     connection = work.connection
@@ -135,7 +137,6 @@ async def _establish(
     must_encrypt = server.config.encryption == "required"
     if must_encrypt and (not negotiated.cipher or not outcome.session_key or outcome.anonymous):
         raise Status(NT.ACCESS_DENIED, "encryption is required, and this client or login has none")
-    who = server.identity_of(outcome)
     if outcome.session_key:
         keys = _keys(work, outcome, attempt)
         session.protection.keys = keys
@@ -155,12 +156,12 @@ async def _establish(
         await server.end_session(previous, keep=True)  # 3.3.5.5.3: the client has come back
 
 
-def _renew(work: Work, session: Session, outcome: Outcome) -> None:
+def _renew(work: Work, session: Session, outcome: Outcome, who: Identity) -> None:
     """A valid session is authenticated again: its keys stay, what it may do is the new login's (3.3.5.5.3).
 
     So it is on its trees; what is open stays as it is."""
     server, before = work.connection.server, session.who
-    session.who = server.identity_of(outcome)
+    session.who = who
     session.outcome = outcome
     session.expired = False
     if session.who == before:

@@ -1,10 +1,11 @@
 """Whom a login acts as: from the name that logged in to the Unix account, its groups, and the SIDs of both.
 
-The account database may be slow (it may be a directory service), so identities are kept until `refresh`. A name
-without a Unix account acts as the configured guest account, and where that is missing or is root, as nobody at all.
-When the server is not root it can be no one else: every login acts as the service's own account.
+The account database may be slow (it may be a directory service), so it is asked in threads, and identities are kept
+until `refresh`. A name without a Unix account acts as the configured guest account, and where that is missing or is
+root, as nobody at all. When the server is not root it can be no one else: every login acts as its own account.
 """
 
+import asyncio
 import grp
 import os
 import pwd
@@ -73,11 +74,22 @@ class Identities:
 
         Raises Status(LOGON_FAILURE) where there is no account to act as.
         """
-        key = self.guest_account if guest else name, guest  # guests come with any name: they share one identity
+        key = self._key(name, guest)
         kept = self._kept.get(key)
         if kept is None:
             kept = self._kept[key] = self._look_up(*key)
         return kept
+
+    async def look_up(self, name: str, guest: bool = False) -> Identity:
+        """As `of`, with nobody else waiting for the account database."""
+        key, kept = self._key(name, guest), self._kept
+        if key not in kept:
+            kept[key] = await asyncio.to_thread(self._look_up, *key)
+        return kept[key]
+
+    def _key(self, name: str, guest: bool) -> tuple[str, bool]:
+        """Guests come with any name: they share one identity."""
+        return self.guest_account if guest else name, guest
 
     def anonymous(self) -> Identity:
         """Whom a login without a name acts as; it is let into IPC$ alone."""
@@ -89,7 +101,7 @@ class Identities:
         """Forget what was looked up, and take over changed settings. Sessions keep the identity they have."""
         self.guest_account = self.guest_account if guest_account is None else guest_account
         self.admins = self.admins if admins is None else admins
-        self._kept.clear()
+        self._kept = {}  # what is being looked up goes into the old one
 
     def _look_up(self, name: str, guest: bool) -> Identity:
         own = None if guest else self.find(name)

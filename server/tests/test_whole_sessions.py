@@ -91,7 +91,7 @@ def test_who_logs_on_again_as_somebody_else_has_that_ones_access_on_the_trees_to
 
 def test_a_login_that_can_act_as_nobody_leaves_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(here: Whole) -> None:
-        def nobody(outcome: object) -> Identity:
+        async def nobody(outcome: object) -> Identity:
             raise Status(NT.LOGON_FAILURE, "no account")
 
         monkeypatch.setattr(here.server, "identity_of", nobody)
