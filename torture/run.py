@@ -38,8 +38,12 @@ _SETTINGS: dict[type[Running], dict[str, str]] = {
     },
 }  # fmt: skip
 
-_SHARES: dict[str, dict[str, str]] = {"noperm": {}, "hideunread": {"hide unreadable": "true"}}
-"""What some tests want beside the usual two."""
+_BESIDE: dict[str, dict[str, str]] = {"noperm": {}, "hideunread": {"hide unreadable": "true"}}
+"""What some tests want beside the usual two shares."""
+_SHARES: dict[type[Running], dict[str, dict[str, str]]] = {
+    Ours: {"data": {"continuous availability": "true"}, **_BESIDE},
+    Samba: _BESIDE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class Worker:
 
     def _fresh(self) -> Running:
         if self.server is None:
-            self.server = self.kind(settings=_SETTINGS[self.kind], shares=_SHARES)
+            self.server = self.kind(settings=_SETTINGS[self.kind], shares=_SHARES[self.kind])
             self.server.start()
         self.mark = self.server.log.stat().st_size
         self.server.clear()
