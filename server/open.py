@@ -82,6 +82,8 @@ class Open:
     locking: "dict[int, Locking]" = field(default_factory=dict)
     """LOCKs under way, by their index."""
     closed: bool = False
+    user: str = ""
+    """Whom it counts for while it is open, whoever its session is by then."""
     handle: "Handle | None" = None
     """What is known of it beyond its connection, where its client asked for that."""
     away: bool = False

@@ -7,6 +7,7 @@ that replaces a name has to know that nobody has it open: what CREATE finds mean
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -64,6 +65,7 @@ class Opens:
         self.shared: dict[FileKey, Shared] = {}
         self._streams: dict[FileKey, set[FileKey]] = {}
         """The named streams that are open, by the file they are part of."""
+        self._of_user: Counter[str] = Counter()
         self.removals = 0
         """Names that were removed or replaced since the start."""
         self.replacements = 0
@@ -78,6 +80,8 @@ class Opens:
         """A persistent and a volatile id, neither ever 0 (Windows takes {0, 0} for no handle) nor reused."""
         if len(self.by_volatile) >= self.most:
             raise Status(NT.INSUFFICIENT_RESOURCES, f"{self.most} files are open")
+        if self._of_user[_user(session)] >= self.most // 2:  # who may log on as often as they like
+            raise Status(NT.INSUFFICIENT_RESOURCES, f"{self.most // 2} files are open by {session.user}")
         self.check_room(session)
         self._next += 1
         return int.from_bytes(os.urandom(8), "little") or 1, self._next
@@ -128,6 +132,8 @@ class Opens:
 
     def add(self, opened: Open) -> None:
         self.by_volatile[opened.volatile] = opened
+        opened.user = _user(opened.session)
+        self._of_user[opened.user] += 1
         opened.shared.opens.append(opened)
         opened.session.opens[opened.volatile] = opened
 
@@ -157,6 +163,9 @@ class Opens:
             return
         opened.closed = True
         self.by_volatile.pop(opened.volatile, None)
+        self._of_user[opened.user] -= 1
+        if not self._of_user[opened.user]:
+            del self._of_user[opened.user]
         opened.session.opens.pop(opened.volatile, None)
         self.end_waits(opened, but)
         self.handles.remove(opened)
@@ -307,6 +316,11 @@ class Opens:
                 raise
         finally:
             self.drop(shared)
+
+
+def _user(session: "Session") -> str:
+    """Whom an open of `session` counts for; guests come with any name, and are one."""
+    return session.user.casefold() if session.trusted else ""
 
 
 async def _may_go(file: File) -> bool:

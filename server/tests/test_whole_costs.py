@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from benchmarks.client import Tree
+from benchmarks.client.tree import READ_ATTRIBUTES
 from server.handlers import lock
 from server.handlers.lock import MOST_AT_ONCE, MOST_HELD
 from server.messages.create import Disposition
 from server.messages.file import LockElement, LockFlags, LockRequest, LockResponse
 from server.status import NT
-from server.tests.served import Whole, on_a_server
+from server.tests.served import SHARE, Whole, login, on_a_server
 from server.tests.stores import refused
 
 NOW = LockFlags.EXCLUSIVE | LockFlags.FAIL_IMMEDIATELY
@@ -100,16 +101,20 @@ def test_many_requests_of_one_client_let_another_in() -> None:
     on_a_tree(test)
 
 
-def test_one_session_has_only_half_of_all_opens_and_another_the_rest() -> None:
-    async def test(here: Whole, tree: Tree) -> None:
+def test_one_user_has_only_half_of_all_opens_in_however_many_sessions_and_others_the_rest() -> None:
+    async def test(here: Whole) -> None:
         here.server.opens.most = 20
-        other = await here.tree()
-        for mine, count in ((tree, 10), (other, 10)):
-            for _ in range(count):
-                await mine.create("file", disposition=Disposition.OPEN_IF)
-            with refused(NT.INSUFFICIENT_RESOURCES):
-                await mine.create("file")
+        first, again = await here.tree(), await here.tree()
+        other = await (await here.session(how=login("daemon"))).connect(SHARE)
+        files = []
+        for tree, count in ((first, 6), (again, 4), (other, 10)):
+            files += [await tree.create("", READ_ATTRIBUTES) for _ in range(count)]
+            if tree is not first:
+                with refused(NT.INSUFFICIENT_RESOURCES):
+                    await tree.create("", READ_ATTRIBUTES)
         with refused(NT.INSUFFICIENT_RESOURCES):
             await (await (await here.session()).connect(r"\\server\IPC$")).create("srvsvc")
+        await files[0].close()
+        await again.create("", READ_ATTRIBUTES)
 
-    on_a_tree(test)
+    on_a_server(test, users=("root", "daemon"))
