@@ -29,8 +29,9 @@ def key_of(work: Work, claim: Claim) -> Key | None:
 
 async def replay(work: Work, request: CreateRequest, claim: Claim, key: Key) -> CreateResponse | None:
     """What the CREATE was answered that this one repeats; None where it is a new one. Raises Status (3.3.5.9.10)."""
-    opened = work.connection.server.opens.handles.eligible.get(key)
-    if opened is None or opened.handle is None:
+    handles = work.connection.server.opens.handles
+    opened = handles.eligible.get(key)
+    if opened is None or opened.handle is None or key in handles.under_way:  # which `creating` refuses
         return None
     if not work.header.flags & Flags.REPLAY or not (opened.away or opened.session is work.session):
         raise Status(NT.DUPLICATE_OBJECTID, "the create GUID is another open's")

@@ -22,6 +22,7 @@ from server.messages.header import Flags
 from server.oplock import READ
 from server.status import NT, Status
 from server.store.base import Make, Wanted
+from server.store.memory_file import MemoryFile
 from server.tests.durables import KEY, RH, RWH, Clock, lease, make, settings
 from server.tests.persistents import Lives, again, back, first, in_lives, is_persistent, lease_of, persistent
 from server.tests.served import Whole, settle
@@ -88,6 +89,30 @@ def test_its_create_may_be_repeated_as_long_as_it_is_open(tmp_path: Path) -> Non
     in_lives(tmp_path, use)
 
 
+def test_a_create_that_is_being_made_persistent_is_to_be_repeated_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, identity = asyncio.Event(), MemoryFile.identity
+
+    async def late(file: MemoryFile) -> bytes:
+        await told.wait()
+        return await identity(file)
+
+    async def use(lives: Lives, here: Whole, _: None) -> None:
+        monkeypatch.setattr(MemoryFile, "identity", late)
+        tree = await lives.tree(here)
+        first = asyncio.ensure_future(make(tree, persistent()))
+        await settle()
+        with refused(NT.FILE_NOT_AVAILABLE):
+            request = CreateRequest("file", 0x1F01FF, Disposition.OPEN_IF, contexts=[persistent()])
+            call = await tree.client.post_one(Element(request, tree.id, Flags.REPLAY), tree.security)
+            await call.result(CreateResponse)
+        told.set()
+        assert is_persistent((await first).created)
+
+    in_lives(tmp_path, use)
+
+
 # -- what has changed since ---------------------------------------------------------------------------------------
 def test_a_lease_that_was_broken_stays_broken(tmp_path: Path) -> None:
     async def use(lives: Lives, here: Whole, _: None) -> File:
@@ -146,6 +171,25 @@ def test_a_file_to_be_deleted_goes_with_its_last_close_and_not_with_the_server(t
             await (await lives.tree(here)).create("file")
 
     in_lives(tmp_path, use, second, killed=killed)
+
+
+def test_a_file_that_another_has_doomed_stays_doomed(tmp_path: Path) -> None:
+    async def use(lives: Lives, here: Whole, _: None) -> File:
+        file = await make(await lives.tree(here), persistent(), lease(READ))
+        other = await (await lives.tree(here, settings())).create("file")
+        await other.set(FileClass.DISPOSITION, b"\1")
+        await other.close()
+        return file
+
+    async def second(lives: Lives, here: Whole, before: File) -> None:
+        tree = await lives.tree(here)
+        with refused(NT.DELETE_PENDING):
+            await tree.create("file", access=0x80)
+        await (await again(tree, before, lease(READ))).close()
+        with refused(NT.OBJECT_NAME_NOT_FOUND):
+            await tree.create("file")
+
+    in_lives(tmp_path, use, second)
 
 
 def test_what_is_gone_is_told_once_and_forgotten(tmp_path: Path) -> None:
