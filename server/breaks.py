@@ -237,7 +237,7 @@ class Breaks:
     def ask_handles(self, shared: "Shared", mine: Holder | None) -> bool:
         """Break the leases that keep opens of `shared` for later, but `mine` where its client is there; whether any
         such is left."""
-        held = [other for other in shared.holders if _keeps_open(other) and (other is not mine or _is_away(mine))]
+        held = [other for other in shared.holders if _keeps_open(other) and (other is not mine or not _reachable(mine))]
         for holder in held:
             self.begin(holder, holder.rights & ~HANDLE)
         return shared.ending > 0 or any(map(_keeps_open, held))
@@ -288,8 +288,8 @@ def _end(over: list[bool], shared: "Shared") -> None:
     shared.wake()
 
 
-def _is_away(holder: Holder) -> bool:
-    return all(opened.away for opened in holder.opens())
+def _reachable(holder: Holder) -> bool:
+    return next(_ways(holder), None) is not None
 
 
 def _keeps_open(holder: Holder) -> bool:

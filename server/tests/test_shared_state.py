@@ -31,3 +31,16 @@ def test_the_close_of_an_open_that_deletes_breaks_not_the_lease_it_shares() -> N
         assert not await (await tree.directory()).listing("file")
 
     on_a_server(use)
+
+
+@pytest.mark.parametrize("politely", [True, False])
+def test_nothing_is_kept_of_a_file_that_goes_with_the_session_that_has_it_open(politely: bool) -> None:
+    async def use(here: Whole) -> None:
+        tree = await here.tree(settings())
+        await make(tree, durable(), lease(RH))
+        await make(tree, lease(RH), options=CreateOptions.DELETE_ON_CLOSE)
+        await make(tree, lease(RH))
+        await (tree.session.logoff() if politely else cut(here, tree))
+        assert not here.server.opens.by_volatile
+
+    on_a_server(use)
