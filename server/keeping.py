@@ -13,6 +13,7 @@ import contextlib
 import logging
 import struct
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,13 +138,25 @@ class Keeping:
         journal = self._journal
         if journal is None:
             return
-        if opened in self._kept:
-            self._changed.add(opened)
+        if opened is not None and self._kept:
+            self._changed.update(self._stale(opened))
         mine = opened is not None and opened.handle is not None and opened.handle.persistent
         if (self._flush() or mine) and self._committed < self._put:
             put = self._put
             await journal.committed()
             self._committed = max(self._committed, put)
+
+    def _stale(self, opened: "Open") -> "Iterator[Open]":
+        """Whose row `opened` may have made wrong: its own, and those of opens for which it has renamed the stream, or
+        doomed the file."""
+        if opened in self._kept:
+            yield opened
+        for other in opened.shared.opens:
+            kept = self._kept.get(other)
+            if kept is not None and kept.row is not None:
+                said = kept.row.delete_pending, kept.row.stream
+                if said != (opened.shared.delete_pending, other.file.stream):
+                    yield other
 
     def _flush(self) -> bool:
         """Give the journal what has changed; whether anything has."""

@@ -136,6 +136,7 @@ class Whole:
         assert not server.opens.handles.instances, "an application's open was kept"
         assert not server.opens.handles.under_way, "a CREATE is still under way"
         assert not server.opens.shared, "a file's state was kept"
+        assert not len(server.keeping), "a persistent open was kept"
         assert not server.opens.breaks.leases.by_key, "a lease was kept"
         assert not kernel_leases.held(), "a kernel lease was kept"
         assert not server.opens.changes.watches.count, "a watch was kept"

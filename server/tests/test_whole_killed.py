@@ -74,6 +74,45 @@ def test_a_client_goes_on_and_nothing_is_lost_or_doubled(server: Ours) -> None:
     asyncio.run(use())
 
 
+MANY = 60
+
+
+async def one_of_many(tree: Tree, number: int, answered: dict[int, File | None]) -> None:
+    """Make a file and lock it; every third is closed again. `answered` says what the client knows."""
+    guid = bytes([number]) * 16
+    file = await tree.create(f"file{number}", disposition=Disposition.CREATE, contexts=[persistent(guid)])
+    await lock(file, 1)
+    answered[number] = file
+    if number % 3 == 0:
+        del answered[number]
+        await file.close()
+        answered[number] = None
+
+
+def test_every_answer_holds_whenever_the_server_dies(server: Ours) -> None:
+    async def use() -> None:
+        answered: dict[int, File | None] = {}
+        async with dialled(server, replace(CLIENT)) as client:
+            tree = await tree_of(client)
+            tasks = {asyncio.ensure_future(one_of_many(tree, number, answered)) for number in range(1, MANY)}
+            while len(answered) < MANY // 2:
+                await asyncio.wait([task for task in tasks if not task.done()], return_when=asyncio.FIRST_COMPLETED)
+            server.kill()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        server.start()
+        async with dialled(server, replace(CLIENT)) as client:
+            tree = await tree_of(client)
+            for number, file in answered.items():
+                if file is None:
+                    await (await tree.create(f"file{number}")).close()  # nobody is waited for
+                    continue
+                file = await tree.create(f"file{number}", contexts=[back(file.id, bytes([number]) * 16)])
+                with refused(NT.LOCK_NOT_GRANTED):
+                    await lock(file, 2)
+
+    asyncio.run(use())
+
+
 def test_a_lock_refuses_others_as_soon_as_its_client_is_back(server: Ours) -> None:
     async def use() -> None:
         async with dialled(server, replace(CLIENT)) as client, dialled(server, replace(OTHER)) as another:
