@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .open import Open
     from .opens import Opens
     from .session import Session
+    from .store.base import Path
     from .tree import Tree
 
 MOST_AWAY = 16384
@@ -48,6 +49,8 @@ class Handle:
     """It outlives the server too (`keeping`)."""
     timeout: float = 0.0
     """Seconds for which it is kept without its client."""
+    formerly: "Path | None" = None
+    """What its client calls the file, where a local process has renamed it while the server was down."""
 
     @property
     def lasting(self) -> bool:

@@ -134,14 +134,17 @@ class Keeping:
 
     # -- writing --------------------------------------------------------------------------------------------
     async def settle(self, opened: "Open | None" = None) -> None:
-        """Until what has changed, of `opened` too where it is persistent, is on disk. Raises Status."""
+        """Until what has changed, of `opened` too where it is persistent, is on disk. Raises Status.
+
+        Also what has changed before and made way for this open: else its file could be another's in the next life.
+        """
         journal = self._journal
         if journal is None:
             return
         if opened is not None and self._kept:
             self._changed.update(self._stale(opened))
-        mine = opened is not None and opened.handle is not None and opened.handle.persistent
-        if (self._flush() or mine) and self._committed < self._put:
+        concerned = opened is None or opened.tree.share.continuously_available
+        if (self._flush() or concerned) and self._committed < self._put:
             put = self._put
             await journal.committed()
             self._committed = max(self._committed, put)
@@ -225,6 +228,8 @@ def _row(opened: "Open", kept: Kept) -> Row:
 
 
 def _path(opened: "Open", kept: Kept) -> bytes:
+    if opened.handle is not None and opened.handle.formerly is not None:
+        return pack_path(opened.handle.formerly)
     try:
         return pack_path(opened.file.path())
     except Status:  # it has no name any more

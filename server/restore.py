@@ -64,6 +64,8 @@ async def _put_back(server: "Server", row: Row) -> None:
     except BaseException:
         await server.opens.abandon(opened)
         raise
+    if opened.handle is not None and path != unpack_path(row.path):
+        opened.handle.formerly = unpack_path(row.path)
     opened.mode.delete_on_close = bool(row.delete_on_close)
     if row.delete_pending:
         opened.shared.delete_pending, opened.shared.deleter = True, row.deleter

@@ -135,6 +135,7 @@ def _has_key(opened: Open, context: CreateContext) -> bool:
 async def _is_named(work: Work, request: CreateRequest, opened: Open) -> bool:
     try:
         path, stream, _ = split(request.name)
-        return await names(work, opened, path, stream)
+        formerly = opened.handle is not None and opened.handle.formerly == path
+        return formerly or await names(work, opened, path, stream)
     except Status:  # no name, or none that leads anywhere
         return False

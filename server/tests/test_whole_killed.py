@@ -15,7 +15,7 @@ from server.tests.dialled import dialled, tree_of
 from server.tests.durables import lease, make, settings
 from server.tests.persistents import again, back, is_persistent, persistent
 from server.tests.served import pattern
-from server.tests.stores import refused
+from server.tests.stores import NEEDS_ROOT, refused
 
 NOW = LockFlags.EXCLUSIVE | LockFlags.FAIL_IMMEDIATELY
 CLIENT, OTHER = settings(), settings()
@@ -144,6 +144,24 @@ async def is_kept(tree: Tree) -> bool:
             raise
         return True
     return False
+
+
+@NEEDS_ROOT
+def test_a_file_that_was_renamed_meanwhile_is_given_back_by_its_old_name(server: Ours) -> None:
+    async def use() -> None:
+        lost = await before(server)
+        (server.path() / "file").rename(server.path() / "renamed")
+        (server.path() / "file").touch()
+        for _ in range(2):
+            server.start()
+            async with dialled(server, replace(CLIENT)) as client:
+                lost = await again(await tree_of(client), lost, lease())
+                await lost.write(0, b"here")
+                server.kill()
+        server.start()
+        assert (server.path() / "renamed").read_bytes()[:4] == b"here"
+
+    asyncio.run(use())
 
 
 def test_who_never_comes_back_keeps_nobody_waiting_for_ever(server: Ours) -> None:
