@@ -146,7 +146,13 @@ class Keeping:
         concerned = opened is None or opened.tree.share.continuously_available
         if (self._flush() or concerned) and self._committed < self._put:
             put = self._put
-            await journal.committed()
+            try:
+                await journal.committed()
+            except Status as status:
+                if opened is None or opened in self._kept:
+                    raise
+                log.error("%s", status)
+                return
             self._committed = max(self._committed, put)
 
     def _stale(self, opened: "Open") -> "Iterator[Open]":
