@@ -104,7 +104,7 @@ def _settle(work: Work, request: NegotiateRequest, dialect: int) -> None:
     negotiated.capabilities = Capability.LARGE_MTU | Capability.LEASING
     if Dialect.SMB300 <= dialect <= Dialect.SMB311:
         negotiated.capabilities |= Capability.MULTI_CHANNEL | Capability.DIRECTORY_LEASING
-        if connection.server.keeping.on:
+        if connection.server.keeping.on and any(share.continuous_availability for share in config.shares):
             negotiated.capabilities |= request.capabilities & Capability.PERSISTENT_HANDLES
     if dialect in (Dialect.SMB300, Dialect.SMB302) and negotiated.cipher:
         negotiated.capabilities |= Capability.ENCRYPTION

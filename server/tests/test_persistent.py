@@ -217,6 +217,8 @@ def test_a_share_that_has_no_such_handles_any_more_gives_none_back(tmp_path: Pat
         async def second(here: Whole, clock: Clock) -> None:
             with refused(NT.OBJECT_NAME_NOT_FOUND):
                 await again(await lives.tree(here), before, lease())
+            [connection] = here.server.connections
+            assert not connection.negotiated.capabilities & Capability.PERSISTENT_HANDLES
 
         await lives.live(second, shares=(Share("data"),))
 
