@@ -237,6 +237,7 @@ class Server:
     async def _close(self, opened: "Open", but: "Work | None") -> None:
         try:
             await self.opens.close(opened, but)
+            await self.keeping.settle(opened)  # the file may be one that is to be deleted now
         except (Status, OSError) as error:
             log.warning("closing %s: %s", opened.tree.share.name, error)
 

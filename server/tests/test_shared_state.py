@@ -1,10 +1,14 @@
 """What the model test (`test_model.py`) has found, each in as few steps as show it."""
 
+from pathlib import Path
+
 import pytest
 
+from benchmarks.client import File
 from server.messages.create import CreateOptions, Disposition
 from server.status import NT, Status
 from server.tests.durables import RH, cut, durable, lease, make, settings
+from server.tests.persistents import Lives, again, in_lives, persistent
 from server.tests.served import Whole, on_a_server
 
 
@@ -44,3 +48,20 @@ def test_nothing_is_kept_of_a_file_that_goes_with_the_session_that_has_it_open(p
         assert not here.server.opens.by_volatile
 
     on_a_server(use)
+
+
+def test_a_file_doomed_by_a_lost_connection_goes_with_its_persistent_open_in_the_next_life_too(tmp_path: Path) -> None:
+    async def doom(lives: Lives, here: Whole, _: None) -> File:
+        tree = await lives.tree(here)
+        file = await tree.create("file", disposition=Disposition.CREATE, contexts=[persistent()])
+        other = await here.tree()
+        await make(other, options=CreateOptions.DELETE_ON_CLOSE)
+        await cut(here, other)
+        return file
+
+    async def look(lives: Lives, here: Whole, before: File) -> None:
+        tree = await lives.tree(here)
+        await (await again(tree, before)).close()
+        assert not await (await tree.directory()).listing("file")
+
+    in_lives(tmp_path, doom, look)
