@@ -3,9 +3,10 @@
     python -m server.tests.clients.lab_killed WHERE:OPTIONS...
 
 For each mount, WHERE being tcp, rxe or siw: a program locks a byte of a file, writes block after block, and reads all
-of it back, while the server is killed and started again, twice, in the middle of it. It must see no error (but see `sync`), and what is
-stored must be what it wrote. Another client, a mount of its own, has the file open all the time: the byte must be
-locked for it all the while, and free once the program has ended. A line of JSON a mount says how it went.
+of it back, while the server is killed and started again, twice, in the middle of it. It must see no error (but see
+`sync`), and what is stored must be what it wrote. Another client, a mount of its own, has the file open all the time:
+the byte must be locked for it all the while, and free once the program has ended. A line of JSON a mount says how it
+went.
 """
 
 import errno
