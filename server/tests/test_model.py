@@ -8,14 +8,14 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
-from server.tests.model.machine import Machine
+from server.tests.model.machine import Available, Machine
 
 HUNTING = "MODEL_EXAMPLES" in os.environ
 EXAMPLES, STEPS = int(os.environ.get("MODEL_EXAMPLES", "60")), int(os.environ.get("MODEL_STEPS", "30"))
 PHASES = [Phase.generate] + [Phase.shrink] * (os.environ.get("MODEL_SHRINK") != "no")
 
-TestModel = Machine.TestCase
-TestModel.settings = settings(
+TestModel, TestAvailable = Machine.TestCase, Available.TestCase
+TestModel.settings = TestAvailable.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=STEPS,
     deadline=None,

@@ -13,6 +13,7 @@ READ, HANDLE, WRITE = LeaseState.READ, LeaseState.HANDLE, LeaseState.WRITE
 READ_DATA, WRITE_DATA, READ_ATTRIBUTES, DELETE = 0x1, 0x2, 0x80, 0x10000
 DATA = READ_DATA | WRITE_DATA | DELETE
 """Rights that share modes and breaks are about; an open with none of them is a stat open."""
+PERSISTENT = 3
 OVERWRITES = (Disposition.SUPERSEDE, Disposition.OVERWRITE, Disposition.OVERWRITE_IF)
 
 
@@ -74,7 +75,7 @@ class Create(Ask):
     delete_on_close: bool = False
     wish: Wish = NO_WISH
     durable: int = 0
-    """The version of the durable handle that is asked for; 0: none."""
+    """The version of the durable handle that is asked for, or PERSISTENT; 0: none."""
     guid: int = 0
 
 

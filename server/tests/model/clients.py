@@ -27,6 +27,7 @@ from server.messages.read_write import ReadRequest, ReadResponse, WriteRequest
 from server.oplock import RIGHTS
 from server.tests.durables import FIRST, back, durable
 from server.tests.model.asks import (
+    PERSISTENT,
     Acknowledge,
     Ask,
     Close,
@@ -43,6 +44,9 @@ from server.tests.model.asks import (
     Wish,
     Write,
 )
+from server.tests.model.state import Handle
+from server.tests.persistents import back as persistent_back
+from server.tests.persistents import persistent
 from server.tests.served import SHARE, Whole, login
 
 DIALECTS = (Dialect.SMB311, Dialect.SMB302, Dialect.SMB210)
@@ -115,8 +119,19 @@ def _level(wish: Wish) -> int:
     return OplockLevel.LEASE if wish.key is not None else LEVELS[wish.rights]
 
 
+def _durable(ask: Create) -> list[CreateContext]:
+    guid = _bytes(ask.guid)
+    return [[], [FIRST], [durable(guid)], [persistent(guid)]][ask.durable]
+
+
+def _back(handle: Handle) -> CreateContext:
+    if handle.durable == PERSISTENT:
+        return persistent_back(handle.file_id, _bytes(handle.guid))
+    return back(handle.file_id, _bytes(handle.guid) if handle.durable > 1 else None)
+
+
 def _create(ask: Create) -> Request:
-    contexts = _lease(ask.wish) + [[], [FIRST], [durable(_bytes(ask.guid))]][ask.durable]
+    contexts = _lease(ask.wish) + _durable(ask)
     options = CreateOptions.NON_DIRECTORY_FILE | (CreateOptions.DELETE_ON_CLOSE if ask.delete_on_close else 0)
     return CreateRequest(
         ask.name, ask.access, ask.disposition, options, ask.share, oplock_level=_level(ask.wish), contexts=contexts
@@ -125,7 +140,7 @@ def _create(ask: Create) -> Request:
 
 def _resume(ask: Resume) -> Request:
     handle = ask.handle
-    contexts = [back(handle.file_id, _bytes(handle.guid) if handle.durable > 1 else None), *_lease(handle.wish)]
+    contexts = [_back(handle), *_lease(handle.wish)]
     return CreateRequest(
         handle.node.name, handle.access, Disposition.OPEN, share_access=handle.share, oplock_level=_level(handle.wish),
         contexts=contexts,

@@ -6,18 +6,23 @@ Time stands still but where a step lets it pass. Every server that ends must hav
 import asyncio
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from server.breaks import GRACE, TIMEOUT
+from server.config import Share
+from server.journal import Row
 from server.messages.create import Disposition
 from server.messages.negotiate import Dialect
 from server.store.memory import MemoryStore
 from server.tests.model.asks import (
     DELETE,
     OVERWRITES,
+    PERSISTENT,
     READ_DATA,
     WRITE_DATA,
     Acknowledge,
@@ -43,9 +48,13 @@ from server.tests.model.state import Handle
 from server.tests.served import Whole, whole
 
 T = TypeVar("T")
+NOWHERE = Path("/nowhere")
+"""Where nothing is written, as the journal is in memory."""
 
 
 class Machine(RuleBasedStateMachine):
+    share = Share("data")
+
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
@@ -54,6 +63,7 @@ class Machine(RuleBasedStateMachine):
         self.peers = [Peer(number) for number in range(PEERS)]
         self.lost: list[Handle] = []
         """Durable opens whose clients have lost their connection, there still or not."""
+        self.journal = MemoryJournal()
         self.guids = 0
         self.failed = False
         self.here: Whole
@@ -66,10 +76,14 @@ class Machine(RuleBasedStateMachine):
 
     async def _begin(self, peers: int = PEERS, first: bool = False) -> None:
         self.stack = AsyncExitStack()
-        self.here = await self.stack.enter_async_context(whole(make_store=lambda share: self.store))
+        self.stack.enter_context(mock.patch("server.keeping.Journal", self.journal))
+        self.here = await self.stack.enter_async_context(
+            whole([self.share], make_store=lambda share: self.store, state=NOWHERE)
+        )
         self.clock, self.long_clock = Clock(), Clock()
         self.here.server.opens.breaks.later = self.clock.later
         self.here.server.durables.later = self.long_clock.later
+        await self.here.server.open_state(self.here.server.config)
         for peer in self.peers[:peers]:
             await peer.come(self.here)
         if first:
@@ -100,12 +114,18 @@ class Machine(RuleBasedStateMachine):
         for peer in self.peers:
             if peer.present:
                 self._leave(peer, politely=False)
-        self._run(self.stack.aclose())
+        self._run(self._stop())
         self.world.end()
 
+    async def _stop(self) -> None:
+        await self.here.server.stop([])
+        await self.stack.aclose()
+
     # -- comparing ------------------------------------------------------------------------------------------
-    async def _compare(self) -> None:
-        """Let the server do what it can, look at what clients have heard, and hold the reference against it."""
+    async def _compare(self, clock: Clock | None = None, seconds: float = 0) -> None:
+        """Let `seconds` pass by one of the clocks and the server do what it can; look at what clients have heard."""
+        if clock is not None:
+            clock.pass_by(seconds)
         for _ in range(3):
             await settle()
             if not self.clock.pass_by(GRACE):
@@ -115,8 +135,8 @@ class Machine(RuleBasedStateMachine):
     def _settle(self, new: Ask | None = None) -> None:
         try:
             self.world.settle(new)
-            there = {opened.file_id for opened in self.here.server.opens.by_volatile.values()}
-            known = {handle.file_id: handle for handle in self.world.handles}
+            there = {opened.file_id[:8] for opened in self.here.server.opens.by_volatile.values()}
+            known = {handle.file_id[:8]: handle for handle in self.world.handles}
             if there != known.keys():
                 lost = [known[each] for each in known.keys() - there]
                 raise Difference(f"the server has closed {lost}, and kept {len(there - known.keys())} more")
@@ -157,8 +177,13 @@ class Machine(RuleBasedStateMachine):
 
     def _leaving(self) -> list[Peer]:
         """Who may go: a CREATE with a GUID goes on without its client, which the reference does not follow."""
-        held = {ask.peer for ask in self.world.asks if isinstance(ask, Create) and ask.durable == 2}
+        held = {ask.peer for ask in self.world.asks if isinstance(ask, Create) and ask.durable >= 2}
         return [peer for peer in self.peers if peer.present and peer.number not in held]
+
+    def _asked_for(self, peer: int, key: int) -> bool:
+        """Whether a CREATE is under way that asks for this lease."""
+        creates = [ask for ask in self.world.asks if isinstance(ask, Create)]
+        return any((ask.peer, ask.wish.key) == (peer, key) for ask in creates)
 
     # -- opens ----------------------------------------------------------------------------------------------
     @precondition(_room)
@@ -188,11 +213,14 @@ class Machine(RuleBasedStateMachine):
         wish = Wish(oplock)
         if lease is not None:
             key = 1 + (NAMES.index(name) + odd) % len(NAMES)
-            wish = Wish(lease, key, 2 if modern and not first else 1)
+            if not self._asked_for(peer.number, key):  # of several that wait any may be the first
+                wish = Wish(lease, key, 2 if modern and not first else 1)
         if disposition in OVERWRITES:
             access |= WRITE_DATA
         if delete:
             access |= DELETE
+        if durable == 2 and self.share.continuous_availability:
+            durable = PERSISTENT
         self.guids += 1
         self._ask(Create(
             peer=peer.number, name=name, access=access, share=share, disposition=disposition, delete_on_close=delete,
@@ -244,7 +272,8 @@ class Machine(RuleBasedStateMachine):
     @rule(number=NUMBERS, name=st.sampled_from(NAMES), replace=st.booleans())
     def rename(self, number: int, name: str, replace: bool) -> None:
         handle = self._handle(number, DELETE)
-        if not handle.node.doomed and handle.node.name != name:
+        other = any(isinstance(ask, Rename) for ask in self.world.asks)  # of two that wait either may be the first
+        if not other and not handle.node.doomed and handle.node.name != name:
             self._ask(Rename(peer=handle.peer, handle=handle, name=name, replace=replace))
 
     @precondition(_idle)
@@ -278,16 +307,14 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: bool(self._breaking()))
     @rule()
     def time_out(self) -> None:
-        self.clock.pass_by(TIMEOUT)
-        self._run(self._compare())
+        self._run(self._compare(self.clock, TIMEOUT))
         self.world.time_out()
         self._settle()
 
     @precondition(lambda self: any(handle.away for handle in self.world.handles))
     @rule()
     def expire(self) -> None:
-        self.long_clock.pass_by(FOREVER)
-        self._run(self._compare())
+        self._run(self._compare(self.long_clock, FOREVER))
         self.world.expire()
         self._settle()
 
@@ -333,12 +360,47 @@ class Machine(RuleBasedStateMachine):
             self._restart(PEERS)
 
     def _restart(self, peers: int) -> None:
+        self.lost += [
+            handle for handle in self.world.handles if handle.durable == PERSISTENT and handle not in self.lost
+        ]
         self._end()
         self._run(self._begin(peers))
         self._settle()
-        for node in self.world.names.values():
+        for node in [node for node in self.world.names.values() if not node.handles]:
             if self._run(_content(self.peers[0], node.name)) != node.data:
                 raise Difference(f"{node} holds something else after a restart")
+
+
+class Available(Machine):
+    """On a share that is continuously available: what is asked to be persistent outlives the server."""
+
+    share = Share("data", continuous_availability=True)
+
+
+class MemoryJournal:
+    """Stands in for `journal.Journal` in all lives of a server: nothing is waited for."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, Row] = {}
+        self.rows: list[Row] = []
+        self.guid = bytes(16)
+        self.lost = 0
+
+    def __call__(self, path: Path, guid: bytes) -> "MemoryJournal":
+        self.rows = list(self._kept.values())
+        return self
+
+    def put(self, row: Row) -> None:
+        self._kept[row.persistent] = row
+
+    def drop(self, persistent: bytes) -> None:
+        self._kept.pop(persistent, None)
+
+    async def committed(self) -> None:
+        """At once."""
+
+    def close(self) -> None:
+        """What is kept is for the next."""
 
 
 async def settle() -> None:

@@ -19,6 +19,7 @@ from server.tests.model.asks import (
     HANDLE,
     NO_WISH,
     OVERWRITES,
+    PERSISTENT,
     READ_DATA,
     WRITE,
     WRITE_DATA,
@@ -93,14 +94,21 @@ class World(Caching):
         elif node is None:
             node = self.names[ask.name.casefold()] = Node(ask.name)
             self._opened(ask, node, lease)
-        elif node.doomed or ask.disposition == Disposition.CREATE:
+        elif node.doomed or ask.disposition == Disposition.CREATE or _reserved(ask, node, lease):
             refusals = [NT.DELETE_PENDING] * node.doomed
+            refusals += [NT.FILE_NOT_AVAILABLE] * _reserved(ask, node, lease)
             refusals += [NT.OBJECT_NAME_COLLISION] * (ask.disposition == Disposition.CREATE)
             self.answered(ask, *refusals)
-        elif self._clear(ask, node, lease):
-            self.answered(ask, NT.SHARING_VIOLATION)
-        elif self.names.get(ask.name.casefold()) is not node:
-            self.create(ask)  # opens without clients have ended, and it with them
+        else:
+            self._enter(ask, node, lease)
+
+    def _enter(self, ask: Create, node: Node, lease: Holder | None) -> None:
+        """Open what is there. Opens without clients may end by that, and `node` with them or soon."""
+        refused = self._clear(ask, node, lease)
+        if self.names.get(ask.name.casefold()) is not node:
+            self.create(ask)
+        elif refused or node.doomed:
+            self.answered(ask, *[NT.SHARING_VIOLATION] * refused, *[NT.DELETE_PENDING] * node.doomed)
         else:
             if ask.disposition in OVERWRITES:
                 node.data.clear()
@@ -154,6 +162,7 @@ class World(Caching):
         if handle.holder is not None:
             handle.holder.handles.append(handle)
         durable = bool(ask.durable and handle.holder and handle.holder.rights & ask.wish.rights & HANDLE)
+        durable = durable or ask.durable == PERSISTENT
         breaking = handle.holder is not None and handle.holder.breaking
         if (seen.durable, seen.breaking) != (durable, breaking):
             raise Difference(f"{ask} is durable or breaking where it is not, or the other way round: {seen}")
@@ -166,9 +175,9 @@ class World(Caching):
             self.answered(ask, NT.OBJECT_NAME_NOT_FOUND)
             return
         seen = self.answered(ask, OK)
-        assert handle.holder is not None
-        if seen.rights != handle.holder.rights:
-            raise Difference(f"{ask} is granted {seen.rights}, and {handle.holder} is what it had")
+        had = handle.holder.rights if handle.holder is not None else 0
+        if seen.rights != had:
+            raise Difference(f"{ask} is granted {seen.rights}, and it had {had}")
         handle.away, handle.file_id = False, seen.file_id
 
     def close(self, ask: Close) -> None:
@@ -239,15 +248,17 @@ class World(Caching):
         if not handle.access & DELETE:
             self.answered(ask, NT.ACCESS_DENIED)
             return
-        for holder in others(node, handle):
+        for holder in [] if ask.waited else others(node, handle):
             if holder.key is not None:
-                self.take(holder, HANDLE, ask)
+                self.take(holder, HANDLE)
         there = self.names.get(ask.name.casefold())
         if there is not None and there is not node:
             if not ask.replace:
                 self.answered(ask, NT.OBJECT_NAME_COLLISION)
                 return
-            self.take_handles(there, ask)
+            once_more = ask.seen is not None and ask.waited and there.handles  # what came meanwhile may just refuse it
+            if not once_more:
+                self.take_handles(there, ask)
             if there.handles:
                 self.answered(ask, NT.ACCESS_DENIED)
                 return
@@ -288,6 +299,9 @@ class World(Caching):
         for handle in mine:  # nobody is told any more
             handle.away = True
         self._close_all([handle for handle in mine if handle not in lasting])
+        for holder in self.holders:
+            if holder.breaking and not holder.reachable:
+                self.give_up(holder)
 
     def _close_all(self, handles: Iterable[Handle]) -> None:
         for handle in handles:
@@ -295,16 +309,17 @@ class World(Caching):
                 self.close_now(handle)
 
     def end(self) -> None:
-        """The server ends; nothing but files outlives that."""
-        self.asks.clear()
-        for handle in self.handles:
-            handle.holder, handle.closed, handle.away = None, True, False
-            handle.node.doomed |= handle.delete_on_close
-        self.leases.clear()
+        """The server ends, all of its clients gone; only files and persistent opens outlive that."""
         for node in list(self.names.values()):
-            node.handles, node.holders, node.locks = [], [], []
-            if node.doomed:
-                del self.names[node.name.casefold()]
+            for handle in list(node.handles):
+                if handle.durable != PERSISTENT and not handle.closed:
+                    self.close_now(handle)
+
+
+def _reserved(ask: Create, node: Node, lease: Holder | None) -> bool:
+    """Whether a persistent open without a client keeps everybody else away (3.3.5.9)."""
+    kept = (handle for handle in node.handles if handle.durable == PERSISTENT and handle.away)
+    return bool(ask.access & DATA) and any(lease is None or handle.holder is not lease for handle in kept)
 
 
 RULES: dict[type[Ask], Callable[[World, Any], None]] = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from server.messages.create import ShareAccess
-from server.tests.model.asks import DATA, DELETE, HANDLE, NO_WISH, READ, READ_DATA, WRITE, WRITE_DATA, Wish
+from server.tests.model.asks import DATA, DELETE, HANDLE, NO_WISH, PERSISTENT, READ, READ_DATA, WRITE, WRITE_DATA, Wish
 
 NEEDED = ((READ_DATA, ShareAccess.READ), (WRITE_DATA, ShareAccess.WRITE), (DELETE, ShareAccess.DELETE))
 
@@ -88,6 +88,8 @@ class Handle:
         """Whether it is kept when its connection is lost (MS-SMB2 3.3.7.1). With locks only under WRITE, as Windows
         does it: without, others might lock and write meanwhile. A file that is to be deleted is not held up."""
         holder = self.holder
+        if self.durable == PERSISTENT:
+            return True
         if self.node.doomed:
             return False
         if not self.durable or holder is None or holder.breaking or not holder.rights & HANDLE:
