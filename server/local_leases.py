@@ -214,6 +214,8 @@ class Guard:
     def review(self) -> None:
         """Somebody caches less than before: hold no more than is needed, and let go on who waits for that."""
         shared, lease = self._shared, self.lease
+        if not any(opened.file.kernel_lease() is lease for opened in shared.opens):
+            self.end()  # other names may be open: their descriptors are not this one, which is about to be closed
         if lease.wanted_by_others:
             self._keep(self._kept)
             if any(holder.rights & ~self._kept for holder in shared.holders):
@@ -232,7 +234,7 @@ class Guard:
             lease.lower(needed)
 
     def end(self) -> None:
-        """Nobody caches the file: nothing has to be heard of it."""
+        """Nobody caches the file, or has it open by this name: nothing has to be heard of it."""
         if self._marks is not None and self._mark is not None:
             self._marks.remove(self.lease.descriptor, self._mark)
             self._mark = None

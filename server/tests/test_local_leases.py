@@ -208,6 +208,28 @@ def test_an_open_without_data_caches_until_one_with_data_finds_a_local_process_t
     on_disk(tmp_path, test)
 
 
+def test_the_name_that_was_open_first_is_closed_first(tmp_path: Path) -> None:
+    """Its descriptor is another file's by then."""
+
+    async def test(here: Whole, directory: Path) -> None:
+        tree = await here.tree()
+        file = await made(tree, **wish(KEY, READ))
+        os.link(directory / "file", directory / "second")
+        second = await tree.create("second", **wish(OTHER, READ))
+        again = await made(tree, **wish(b"a" * 16, READ))
+        assert granted(second).state == granted(again).state == READ
+        await file.close()
+        await again.close()
+        other = await tree.create("other", disposition=Disposition.CREATE, **wish(b"x" * 16, READ))
+        assert here.server.opens.breaks.local.marked
+        await second.close()
+        assert here.server.opens.breaks.local.marked
+        await other.close()
+        assert not here.server.opens.breaks.local.marked
+
+    on_disk(tmp_path, test, "auto")
+
+
 @pytest.mark.parametrize("oplocks", ["auto", "no"])
 def test_a_share_may_let_clients_cache_what_local_processes_have_open(tmp_path: Path, oplocks: str) -> None:
     async def test(here: Whole, directory: Path) -> None:
