@@ -83,7 +83,8 @@ class Share:
     inherit_owner: bool = option(options.BOOLEAN, False)
     hide_dot_files: bool = option(options.BOOLEAN, True)
     hide_unreadable: bool = option(options.BOOLEAN, False)
-    """Listings leave out what the user may not read (access-based enumeration)."""
+    """Listings leave out what the user may not read (access-based enumeration); CHANGE_NOTIFY names it all the same
+    (MS-FSA 2.1.4.1 leaves nothing out)."""
     veto_files: tuple[str, ...] = option(options.PATTERNS, ())
     """Patterns with * and ? of names that are neither shown nor opened."""
     store_dos_attributes: bool = option(options.BOOLEAN, True)
