@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from smbdirect.wire import Buffer, Malformed
 from transport.base import Connection, Lost, Message, Reply
+from transport.kept import Keep
 from transport.memory import Block
 
 from .compound import Answers, split
@@ -228,13 +229,13 @@ class ServerConnection:
             work.preauth.update(element)
 
     # -- resources ------------------------------------------------------------------------------------------
-    def take_nowait(self, length: int) -> Block | None:
+    def take_nowait(self, length: int, keep: Keep | None = None) -> Block | None:
         """As `take`, or None where that would wait."""
-        return self.server.arena.take_nowait(length, self.share)
+        return self.server.arena.take_nowait(length, self.share, keep)
 
-    async def take(self, length: int) -> Block:
-        """A block of `length` bytes from the arena, counted against this connection's share."""
-        return await self.server.arena.take(length, self.share)
+    async def take(self, length: int, keep: Keep | None = None) -> Block:
+        """A block of at least `length` bytes from the arena, counted against this connection's share."""
+        return await self.server.arena.take(length, self.share, keep)
 
     def trust(self, anonymous: bool) -> None:
         """Somebody has logged on: more credits; and unless it is nobody by name, large messages and all the time."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transport.base import Place
+from transport.kept import Keep
 from transport.memory import Block
 
 from .messages.header import Header
@@ -75,16 +76,16 @@ class Work:
     last: bool = True
     """Whether nothing follows it in its compound: only then may it go asynchronous (3.3.4.2)."""
 
-    async def take(self, length: int) -> Block:
-        """A block of at least `length` bytes, this work's until it ends. Raises Lost.
+    async def take(self, length: int, keep: Keep | None = None) -> Block:
+        """A block of at least `length` bytes, this work's until it ends, then the arena's or `keep`'s. Raises Lost.
 
         Nobody waits here with memory in hand: where it would, what its compound has answered so far is sent first.
         """
-        block = self.connection.take_nowait(length)
+        block = self.connection.take_nowait(length, keep)
         if block is None:
             if self.answers is not None and self.answers.waiting:
                 await self.connection.transport.send(self.answers.reply())
-            block = await self.connection.take(length)
+            block = await self.connection.take(length, keep)
         self.blocks.append(block)
         return block
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from smbdirect.packets import BufferDescriptor
 from smbdirect.wire import Buffer
 
+from .kept import Keep
 from .memory import Block
 
 
@@ -81,6 +82,9 @@ class Reply:
 
 class RemoteMemory(ABC):
     """The peer's memory, where the fabric can reach it."""
+
+    keep: Keep | None = None
+    """What the blocks that `read` fills are best taken with: its connection's own; None where any block will do."""
 
     @abstractmethod
     async def read(self, remote: Sequence[BufferDescriptor], into: Block, length: int) -> None:

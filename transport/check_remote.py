@@ -62,6 +62,21 @@ async def reads_run_at_the_same_time(ends: Ends) -> None:
 
 
 @_check
+async def blocks_taken_to_be_read_into_come_back_and_are_filled_again(ends: Ends) -> None:
+    keep = ends.remote().keep
+    for turn, length in enumerate((LARGE, LARGE, LARGE // 2 + 1, LARGE)):
+        source = await filled(ends.client_arena, length, turn << 40)
+        whole = ends.exposed().register(source)
+        blocks = [await ends.server_arena.take(length, keep=keep) for _ in range(3)]
+        await asyncio.gather(*(ends.remote().read(uneven(whole, SIZES), block, length) for block in blocks))
+        for block in blocks:
+            same(block.view[:length], pattern(length, turn << 40))
+            block.release()
+        ends.exposed().deregister(whole.token)
+        source.release()
+
+
+@_check
 async def places_are_filled_before_the_message_is_seen(ends: Ends) -> None:
     target = await ends.client_arena.take(LARGE)
     whole = ends.exposed().register(target)
@@ -149,8 +164,8 @@ async def descriptors_that_hold_too_little_are_malformed(ends: Ends) -> None:
 async def nothing_comes_after_a_read_was_cancelled(ends: Ends) -> None:
     source = await filled(ends.client_arena, LARGE)
     whole = ends.exposed().register(source)
-    for steps in range(4):
-        into = await ends.server_arena.take(LARGE)
+    for steps in range(8):
+        into = await ends.server_arena.take(LARGE, keep=ends.remote().keep if steps % 2 else None)
         reading = asyncio.ensure_future(ends.remote().read(uneven(whole, SIZES), into, LARGE))
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -166,7 +181,7 @@ async def nothing_comes_after_a_read_was_cancelled(ends: Ends) -> None:
 async def nothing_comes_after_the_peer_died_inside_a_read(ends: Ends) -> None:
     source = await filled(ends.client_arena, LARGE)
     whole = ends.exposed().register(source)
-    into = await ends.server_arena.take(LARGE)
+    into = await ends.server_arena.take(LARGE, keep=ends.remote().keep)
     reading = asyncio.ensure_future(ends.remote().read(uneven(whole, SIZES), into, LARGE))
     await asyncio.sleep(0)
     await ends.client.close()

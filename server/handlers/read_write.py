@@ -109,7 +109,7 @@ async def write(work: Work, request: WriteRequest) -> WriteResponse:
     if through:
         remote = work.connection.transport.remote
         assert remote is not None and request.descriptors is not None
-        block = await work.take(length)
+        block = await work.take(length, remote.keep)
         await remote.read(request.descriptors, block, length)
         _check_writable(opened, request.offset, length)  # somebody may have locked it meanwhile
         data = block.view[:length]

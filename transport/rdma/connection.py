@@ -27,10 +27,13 @@ from .fabric import Fabric
 from .queue_pair import QueuePair
 from .reading import RdmaMemory
 from .sending import SLOTS, Sender
+from .sinks import Sinks
 from .slots import Slots
 
 LINGER = 2.0
 """Seconds that `close` gives what is under way."""
+KEPT_REQUESTS = 2
+"""Requests of the largest size whose sinks a connection keeps."""
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ class RdmaConnection(Connection):
         identifier.on_event = self._on_event
 
     def _make(self, role: Role, settings: Settings) -> None:
+        self._largest = settings.max_read_write_size
         receives = self._slots(settings.receives, settings.max_receive_size)
         sends = self._slots(SLOTS, settings.max_send_size)
         self.pair = QueuePair(self.device, receives, self)
@@ -99,7 +103,8 @@ class RdmaConnection(Connection):
         self._enter(verbs.QPS_RTR)
         self._enter(verbs.QPS_RTS)
         if self.memory is None:
-            self._reader = RdmaMemory(self.device, self.pair, self._depths.initiator, self._lose)
+            sinks = Sinks(self.device, self._fabric.arena, KEPT_REQUESTS * self._largest)
+            self._reader = RdmaMemory(self.device, self.pair, sinks, self._depths.initiator, self._lose)
             self.remote = self._reader
 
     def reenter(self) -> None:

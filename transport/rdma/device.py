@@ -1,9 +1,8 @@
 """Verbs devices: what each can do, one protection domain per device, the arena's slabs registered there once.
 
 A device is opened when the first connection arrives over it and shared by all its connections; when the device goes
-away it is closed with the last of them. The server's slabs are registered for local access alone. On iWARP the
-sink of an RDMA READ must grant the peer remote write and its name travels to the peer, so there each sink is
-registered for the one transfer and for no byte more.
+away it is closed with the last of them. The server's slabs are registered for local access alone; what must grant
+more is in `sinks`.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from pyverbs.pyverbs_error import PyverbsError
 from smbdirect.wire import Buffer
 
 from ..base import Lost
-from ..memory import Arena, Block, Slab
+from ..memory import Arena, Slab
 from ..technology import Technology, technology_of
 from . import verbs
 from .work import Span
@@ -85,13 +84,6 @@ class Device:
             if slab.address <= address and address + len(piece) <= slab.address + slab.size:
                 return Span(address, len(piece), self.lkey(slab))
         return None
-
-    def sink(self, block: Block) -> tuple[int, Callable[[], None]]:
-        """The local key under which READs may fill `block`, and what to call when they are done. Raises Lost."""
-        if not self.technology.sink_needs_remote_write:
-            return self.lkey(block.slab), _nothing
-        region = self.register(block.address, block.length, verbs.ACCESS_LOCAL_WRITE | verbs.ACCESS_REMOTE_WRITE)
-        return int(region.lkey), lambda: verbs.close(region)
 
     def next_vector(self) -> int:
         """The completion vector of the next queue pair: they take turns."""

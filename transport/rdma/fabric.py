@@ -18,6 +18,8 @@ class Fabric:
             self._channel = EventChannel()
         except OSError as error:
             raise Lost(f"rdma_cm cannot be had: {error.strerror}") from None
+        self.arena = arena
+        """Where payload lies."""
         self._devices = Devices(arena)
         self._users = 1
 

@@ -17,6 +17,7 @@ from . import work
 from .device import Device
 from .plan import Piece, plan
 from .queue_pair import QueuePair
+from .sinks import Sinks
 
 
 class _Read(asyncio.Future[bool]):
@@ -47,9 +48,13 @@ class _Read(asyncio.Future[bool]):
 class RdmaMemory(RemoteMemory):
     """The peer's memory over one queue pair; `failed` is told why, where posting fails."""
 
-    def __init__(self, device: Device, pair: QueuePair, depth: int, failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, device: Device, pair: QueuePair, sinks: Sinks, depth: int, failed: Callable[[str], None]
+    ) -> None:
         self._device = device
         self._pair = pair
+        self._sinks = sinks
+        self.keep = sinks.keep
         self._most = depth
         self._free = depth
         self._batch = max(1, depth // 2)  # half the depth completes while the other half is under way
@@ -64,7 +69,7 @@ class RdmaMemory(RemoteMemory):
             raise Lost("the connection is gone" if self._closed else "the peer lets nobody read its memory")
         if not pieces:
             return
-        lkey, give_back = self._device.sink(into)
+        lkey, give_back = self._sinks.key(into)
         read = _Read(pieces, lkey)
         self._reads.add(read)
         self._line.append(read)
@@ -105,6 +110,7 @@ class RdmaMemory(RemoteMemory):
     def close(self) -> None:
         """The queue pair is gone, and with it every READ: whoever waits for one that was not posted is told."""
         self._closed = True
+        self._sinks.close()
         self._line.clear()
         for read in self._reads:
             read.give_up()

@@ -5,9 +5,10 @@ from typing import Any
 
 from smbdirect.wire import Buffer
 from transport.base import Lost
-from transport.memory import Block, Slab
+from transport.memory import Slab
 from transport.rdma.device import Attributes
 from transport.rdma.work import Span
+from transport.technology import IWARP, Technology
 
 ATTRIBUTES = Attributes(1024, 6, 4096, 16, 16, 0, 1 << 30)
 
@@ -57,8 +58,10 @@ class FakeDevice:
     """A device on which everything is registered."""
 
     attributes: Attributes = ATTRIBUTES
+    technology: Technology = IWARP
     arena_spans: bool = False
-    sinks_out: int = 0
+    regions: list["FakeRegion"] = field(default_factory=list)
+    """What is registered, but for the arena's slabs."""
 
     def lkey(self, slab: Slab) -> int:
         return 0x11
@@ -66,13 +69,23 @@ class FakeDevice:
     def span_of(self, piece: Buffer) -> Span | None:
         return Span(1, len(piece), 0x11) if self.arena_spans else None
 
-    def sink(self, block: Block) -> tuple[int, Any]:
-        self.sinks_out += 1
+    def register(self, address: int, length: int, access: int) -> "FakeRegion":
+        self.regions.append(FakeRegion(self.regions, address, length, access))
+        return self.regions[-1]
 
-        def give_back() -> None:
-            self.sinks_out -= 1
 
-        return 0x22, give_back
+@dataclass(eq=False)
+class FakeRegion:
+    """A registration; `close` ends it."""
+
+    registered: list["FakeRegion"]
+    address: int
+    length: int
+    access: int
+    lkey: int = 0x22
+
+    def close(self) -> None:
+        self.registered.remove(self)
 
 
 class FakeSlots:

@@ -16,6 +16,7 @@ SEEN_BY_SERVER = {
     "smbdirect.wire",
     "smbdirect.packets",
     "transport.base",
+    "transport.kept",
     "transport.memory",
     "transport.technology",
     "transport.discovery",

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transport.kept import Keep
 from transport.memory import HEADROOM, PAGE, TAILROOM, Arena, Block, Share, Slab
 
 SLAB = 64 * PAGE
@@ -264,8 +265,18 @@ def test_whatever_is_taken_waited_for_and_cancelled_the_arena_ends_idle(steps: l
     async def main() -> None:
         memory, shares = Arena(limit=2 * SLAB, slab=SLAB), [Share(SLAB // 2), Share(SLAB)]
         tasks: list[asyncio.Task[list[Block]]] = []
+        known: set[int] = set()
+        keep = Keep(SLAB, known.discard)
+
+        async def again(length: int, share: Share | None) -> list[Block]:
+            block = await memory.take(length, share, keep)
+            known.add(block.address)
+            return [block]
+
         for action, number in steps:
-            if action < 2:
+            if action == 0 and number % 2:
+                tasks.append(asyncio.create_task(again(number, (*shares, None)[number % 3])))
+            elif action < 2:
                 lengths = [number, number % 5000 + 1][: action + 1]
                 share = (*shares, None)[number % 3]
                 tasks.append(asyncio.create_task(memory.take_all(lengths, share)))
@@ -287,7 +298,10 @@ def test_whatever_is_taken_waited_for_and_cancelled_the_arena_ends_idle(steps: l
             for block in done.result():
                 block.release()
         await asyncio.sleep(0)
+        assert memory.kept == keep.idle
+        memory.end(keep)
         assert memory.idle
+        assert not known, "memory went to others before its keep forgot it"
         assert [share.used for share in shares] == [0, 0]
 
     run(main())

@@ -22,6 +22,7 @@ from pyverbs.pyverbs_error import PyverbsError, PyverbsRDMAError
 from transport.rdma import device as module
 from transport.rdma import verbs
 from transport.rdma.device import LARGEST_MESSAGE, Device, Devices
+from transport.rdma.sinks import Sinks
 
 
 @dataclass(frozen=True)
@@ -155,14 +156,14 @@ LOCAL, LOCAL_AND_REMOTE = 1, 3
 
 
 @pytest.mark.parametrize("recorded", ALL, ids=lambda each: each.name)
-def test_peers_may_write_to_the_sink_of_a_read_on_iwarp_alone_and_no_longer_than_it_lasts(
+def test_peers_may_write_to_the_sink_of_a_read_on_iwarp_alone_and_to_one_not_kept_no_longer_than_it_lasts(
     kernel: Kernel, recorded: Recorded
 ) -> None:
     async def test(devices: Devices, arena: Arena) -> None:
         device = devices.find(recorded.name, 1)
         block = await arena.take(5000)
         assert kernel.regions == [(1 << 20, LOCAL)], "the slab, for us alone"
-        key, give_back = device.sink(block)
+        key, give_back = Sinks(device, arena, 0).key(block)
         iwarp: Technology = TECHNOLOGIES[recorded]
         if iwarp is IWARP:
             assert kernel.regions[1:] == [(5000, LOCAL_AND_REMOTE)]
@@ -191,7 +192,8 @@ def test_a_slab_that_cannot_be_registered_is_said_once_and_tried_again_when_it_i
             f"RDMA: mlx5_0 could not register {1 << 20} bytes: Cannot allocate memory; "
             "connections that need this memory will be lost"
         )
-        for use in (lambda: device.lkey(block.slab), lambda: device.span_of(block.view), lambda: device.sink(block)):
+        sinks = Sinks(device, arena, 0)
+        for use in (lambda: device.lkey(block.slab), lambda: device.span_of(block.view), lambda: sinks.key(block)):
             with pytest.raises(Lost, match="Cannot allocate memory"):
                 use()
         kernel.refuses = False
@@ -208,7 +210,7 @@ def test_a_sink_that_cannot_be_registered_is_a_connection_lost(kernel: Kernel) -
         device = devices.find("irdma0", 1)
         kernel.refuses = True
         with pytest.raises(Lost, match="irdma0 could not register 5000 bytes: Cannot allocate memory"):
-            device.sink(block)
+            Sinks(device, arena, 0).key(block)
         block.release()
 
     on_devices(test)

@@ -14,8 +14,12 @@ pytest.importorskip("pyverbs.wr", reason="python3-pyverbs is not installed")
 
 from transport.rdma import verbs
 from transport.rdma.reading import RdmaMemory
+from transport.rdma.sinks import Sinks
 
 from .rdma_fakes import FakeDevice, FakePair
+
+KEPT = 1 << 20
+"""Bytes of sinks that a connection may keep idle."""
 
 
 class Side:
@@ -26,7 +30,8 @@ class Side:
         self.device = FakeDevice()
         self.pair = FakePair(places)
         self.failures: list[str] = []
-        self.memory = RdmaMemory(self.device, self.pair, depth, self.failures.append)  # type: ignore[arg-type]
+        sinks = Sinks(self.device, self.arena, KEPT)  # type: ignore[arg-type]
+        self.memory = RdmaMemory(self.device, self.pair, sinks, depth, self.failures.append)  # type: ignore[arg-type]
 
     def under_way(self) -> int:
         return sum(len(each.requests) for each in self.pair.posted)
@@ -41,7 +46,7 @@ def run(test: Callable[[Side], Awaitable[None]], side: Side) -> None:
     async def inside() -> None:
         await test(side)
         assert side.arena.idle
-        assert side.device.sinks_out == 0
+        assert not side.device.regions
 
     asyncio.run(inside())
 
