@@ -140,7 +140,8 @@ class Shared:
     holders: "list[Holder]" = field(default_factory=list)
     """Who caches it: every oplock and every lease once, also one that has been broken to nothing."""
     ending: int = 0
-    """Opens without a client that are just being closed: whoever finds the file waits for that."""
+    """Opens without a client that are just being closed, and new ones that are being made persistent: whoever finds the
+    file waits for that."""
     waiting: "list[asyncio.Future[None]]" = field(default_factory=list)
     """Who waits for holders to answer or opens to close."""
 
