@@ -35,6 +35,7 @@ bench:
 	$(PYTHON) -m benchmarks.samba --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.ksmbd --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.rdma --output benchmarks/RESULTS.md $(BENCH)
+	$(PYTHON) -m benchmarks.shared_state --output benchmarks/RESULTS.md $(BENCH)
 
 lint:
 	@python3 scripts/environment.py test dev
