@@ -16,7 +16,8 @@ class Stuck(MemoryStore):
     """Nothing can be opened."""
 
     async def open(self, who: Identity, wanted: Wanted) -> Found:
-        return await asyncio.get_running_loop().create_future()
+        never: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        return await never
 
 
 async def stop(here: Whole) -> "tuple[asyncio.Task[None], Clock]":
