@@ -152,6 +152,7 @@ class Breaks:
         if isinstance(holder, Lease):
             holder.members.remove(opened)
             if holder.members:
+                self.left(holder)
                 return
             self.leases.remove(holder)
         self._stop_timer(holder)

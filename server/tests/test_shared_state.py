@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.client import File
-from server.messages.create import CreateOptions, Disposition
+from benchmarks.client.tree import READ_DATA
+from server.messages.create import CreateOptions, CreateRequest, Disposition, ShareAccess
 from server.status import NT, Status
-from server.tests.durables import RH, cut, durable, lease, make, settings
+from server.tests.durables import RH, RWH, cut, durable, lease, make, settings
+from server.tests.durables import again as come_again
 from server.tests.persistents import Lives, again, in_lives, persistent
-from server.tests.served import Whole, on_a_server
+from server.tests.served import Whole, on_a_server, settle
+
+ALL = ShareAccess.READ | ShareAccess.WRITE | ShareAccess.DELETE
 
 
 def test_who_overwrites_a_file_that_goes_with_a_client_away_gets_no_open_of_what_is_gone() -> None:
@@ -65,3 +69,19 @@ def test_a_file_doomed_by_a_lost_connection_goes_with_its_persistent_open_in_the
         assert not await (await tree.directory()).listing("file")
 
     in_lives(tmp_path, doom, look)
+
+
+def test_nobody_waits_for_a_lease_whose_other_opens_have_no_client_either() -> None:
+    async def use(here: Whole) -> None:
+        tree, other = await here.tree(settings()), await here.tree()
+        await make(tree, durable(), lease(RH))
+        await cut(here, tree)
+        tree = await come_again(here, tree)
+        await make(tree, lease(RWH))
+        call = await other.post(CreateRequest("file", READ_DATA, Disposition.OPEN, share_access=ALL))
+        await call.interim.wait()
+        await cut(here, tree)
+        await settle()
+        assert call.answered.done()
+
+    on_a_server(use)
