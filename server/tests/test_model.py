@@ -1,6 +1,6 @@
 """Several clients at one server against the reference of `server/tests/model`: no answer, notification or file differs.
 
-It takes a few seconds and is the same in every run; `MODEL_EXAMPLES=2000` (and `MODEL_STEPS=40`) make it a hunt, for
+It takes some seconds and is the same in every run; `MODEL_EXAMPLES=2000` (and `MODEL_STEPS=40`) make it a hunt, for
 other cases each time. A case it finds is shrunk, which takes minutes; `MODEL_SHRINK=no` shows it as it was found.
 """
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from server.tests.model.machine import Available, Machine
 
 HUNTING = "MODEL_EXAMPLES" in os.environ
-EXAMPLES, STEPS = int(os.environ.get("MODEL_EXAMPLES", "60")), int(os.environ.get("MODEL_STEPS", "30"))
+EXAMPLES, STEPS = int(os.environ.get("MODEL_EXAMPLES", "30")), int(os.environ.get("MODEL_STEPS", "30"))
 PHASES = [Phase.generate] + [Phase.shrink] * (os.environ.get("MODEL_SHRINK") != "no")
 
 TestModel, TestAvailable = Machine.TestCase, Available.TestCase

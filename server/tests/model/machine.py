@@ -15,7 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from server.breaks import GRACE, TIMEOUT
 from server.config import Share
-from server.journal import Row
 from server.messages.create import Disposition
 from server.messages.negotiate import Dialect
 from server.store.memory import MemoryStore
@@ -43,6 +42,7 @@ from server.tests.model.caching import Difference
 from server.tests.model.choices import AT_ONCE, FOREVER, NAMES, NUMBERS, OFFSETS, OPENS, PEERS, SELDOM, TURNS
 from server.tests.model.clients import Peer
 from server.tests.model.clock import Clock
+from server.tests.model.memory_journal import MemoryJournal
 from server.tests.model.reference import World
 from server.tests.model.state import Handle
 from server.tests.served import Whole, whole
@@ -375,32 +375,6 @@ class Available(Machine):
     """On a share that is continuously available: what is asked to be persistent outlives the server."""
 
     share = Share("data", continuous_availability=True)
-
-
-class MemoryJournal:
-    """Stands in for `journal.Journal` in all lives of a server: nothing is waited for."""
-
-    def __init__(self) -> None:
-        self._kept: dict[bytes, Row] = {}
-        self.rows: list[Row] = []
-        self.guid = bytes(16)
-        self.lost = 0
-
-    def __call__(self, path: Path, guid: bytes) -> "MemoryJournal":
-        self.rows = list(self._kept.values())
-        return self
-
-    def put(self, row: Row) -> None:
-        self._kept[row.persistent] = row
-
-    def drop(self, persistent: bytes) -> None:
-        self._kept.pop(persistent, None)
-
-    async def committed(self) -> None:
-        """At once."""
-
-    def close(self) -> None:
-        """What is kept is for the next."""
 
 
 async def settle() -> None:
