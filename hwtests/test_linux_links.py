@@ -22,8 +22,10 @@ FIRST = 20
 """The number of the first link that is made here."""
 SIZE = 96 << 20
 PATIENCE = 300
-"""Seconds that a copy may take. Where it ended, that was some 75 s after the link was lost: the client waits for its
-connection manager to give the channel up. Of three runs mounted so one ended; why the others did not is not known."""
+"""Seconds that a copy may take. Where it ended, that was 75 s after the link was lost: so long cifs.ko 7.2 waits in
+smbdirect_socket_destroy_sync for its connection manager to give the channel up. Then it connects to that channel's
+address again and again. A write that was meant for it waits for that in cifs_wait_for_server_reconnect (its stack was
+read there); mounted `hard` it does so as long as the link is down. A copy ends where no write is caught so."""
 MULTICHANNEL = "vers=3.1.1,hard,multichannel,max_channels=2,echo_interval=1"
 DEBUG_DATA = Path("/proc/fs/cifs/DebugData")
 PACKETS = "/sys/class/infiniband/{}/ports/1/hw_counters/sent_pkts"
