@@ -3,6 +3,8 @@
 MS-FSA 2.1.4.12; MS-SMB2 3.3.1.4, 3.3.4.6, 3.3.4.7, 3.3.5.22, 3.3.6.1, 3.3.6.5.
 """
 
+from typing import NoReturn
+
 from server.status import NT
 from server.tests.model.asks import HANDLE, PERSISTENT, READ, WRITE, Acknowledge, Ask, Heard, OfHandle, Seen
 from server.tests.model.state import Handle, Holder, Node, others
@@ -55,6 +57,12 @@ class Caching:
     def dozes(ask: Ask) -> bool:
         """Whether it need not look again yet: somebody whom it has waited for has not answered."""
         return ask.seen is None and ask.blocked is not None and any(holder.breaking for holder in ask.blocked.holders)
+
+    def block(self, ask: Ask, node: Node) -> NoReturn:
+        """Let `ask` wait for who caches `node`, or still for whom it has waited before."""
+        if not self.dozes(ask):
+            ask.blocked = node
+        raise Wait
 
     # -- breaks ---------------------------------------------------------------------------------------------
     def take(self, holder: Holder, lose: int, ask: Ask | None = None) -> None:
@@ -120,8 +128,7 @@ class Caching:
             if holder.key is not None and holder.rights & HANDLE:
                 self.take(holder, HANDLE, ask)
         if any(holder.key is not None and holder.rights & HANDLE for holder in others(node, ask.handle)):
-            ask.blocked = node
-            raise Wait
+            self.block(ask, node)
 
     def take_reads(self, handle: Handle) -> None:
         """What others have read is no longer so; level II ends even by the open that has it."""

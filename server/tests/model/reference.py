@@ -129,8 +129,7 @@ class World(Caching):
         waited = [holder for holder in foreign if holder.breaking]
         urgent = HANDLE if refused else WRITE  # nobody needs to wait for who has only read
         if any(holder.rights & urgent for holder in waited) or (waited and ask.seen is None):
-            ask.blocked = node
-            raise Wait
+            self.block(ask, node)
         return refused
 
     def _opened(self, ask: Create, node: Node, lease: Holder | None) -> None:
