@@ -26,7 +26,7 @@ from .store.base import Path as Names
 
 if TYPE_CHECKING:
     from .durable import Handle
-    from .open import Open
+    from .open import Open, Shared
     from .oplock import Holder
 
 log = logging.getLogger("smbdirect.keeping")
@@ -123,6 +123,12 @@ class Keeping:
     def recached(self, holder: "Holder") -> None:
         """What `holder` lets its opens cache has changed."""
         for opened in holder.opens():
+            if opened in self._kept:
+                self.changed(opened)
+
+    def moved(self, shared: "Shared") -> None:
+        """The file has another name, for all that have it open."""
+        for opened in shared.opens:
             if opened in self._kept:
                 self.changed(opened)
 

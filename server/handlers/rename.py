@@ -50,6 +50,7 @@ async def _rename(work: Work, opened: Open, wanted: Rename, posix: bool) -> None
         await _clear_below(work, opened)
     places, old = [opens.breaks.place(opened)], opens.changes.renaming(opened)
     replaced = await _put(work, opened, target, wanted, posix)
+    work.connection.server.keeping.moved(opened.shared)
     _moved(opens, opened, places)
     opens.changes.renamed(opened, old, replaced)
 

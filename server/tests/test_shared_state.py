@@ -7,6 +7,8 @@ import pytest
 from benchmarks.client import File
 from benchmarks.client.tree import READ_DATA
 from server.messages.create import CreateOptions, CreateRequest, Disposition, ShareAccess
+from server.messages.fscc_file import FileClass
+from server.messages.fscc_set import Rename
 from server.status import NT, Status
 from server.tests.durables import RH, RWH, cut, durable, lease, make, settings
 from server.tests.durables import again as come_again
@@ -85,3 +87,16 @@ def test_nobody_waits_for_a_lease_whose_other_opens_have_no_client_either() -> N
         assert call.answered.done()
 
     on_a_server(use)
+
+
+def test_a_persistent_open_is_given_back_where_another_open_has_renamed_its_file(tmp_path: Path) -> None:
+    async def move(lives: Lives, here: Whole, _: None) -> File:
+        tree = await lives.tree(here)
+        file = await tree.create("file", disposition=Disposition.CREATE, contexts=[persistent()])
+        await (await tree.create("file")).set(FileClass.RENAME, Rename("moved").pack())
+        return file
+
+    async def look(lives: Lives, here: Whole, before: File) -> None:
+        await (await again(await lives.tree(here), before, name="moved")).close()
+
+    in_lives(tmp_path, move, look)
