@@ -30,10 +30,11 @@ FILE = 128 << 20
 LIMIT = 1500
 """Seconds that the lab may take."""
 NOTES = """\
-Over RDMA cifs.ko moves no more in one request than one fast registration of the device holds, 2 MiB on rxe and 1 MiB
-on siw, whatever it is asked for; where it signs, READs are as long as its own fragmented limit. It sends sealed WRITEs
-whole in fragments of 1364 bytes, also to a server whose fragmented limit is below that: ksmbd ends the connection
-(`nan`)."""
+Over RDMA cifs.ko moves no more in one request than one fast registration of the device holds, 512 pages on rxe and 256
+on siw (the kernel's log: max_fast_reg_page_list_len), whatever it is asked for; where it signs, READs are as long as
+its own fragmented limit. Sealed payload goes in fragments of 1364 bytes, a WRITE of `wsize` as one message: cifs.ko
+refuses to send it where that is more than the server's fragmented limit, and the write fails, as with ksmbd's 173910
+bytes (`nan`)."""
 SERVERS: tuple[type[OverRdma] | type[Ksmbd], ...] = (OverRdma, Ksmbd)
 
 
