@@ -4,7 +4,7 @@
 
 For each mount, WHERE being tcp, rxe or siw: a program locks a byte of a file, writes block after block, and reads all
 of it back, while the server is killed and started again, twice, in the middle of it. It must see no error (but see
-`sync`), and what is stored must be what it wrote. Another client, a mount of its own, has the file open all the time:
+`synced`), and what is stored must be what it wrote. Another client, a mount of its own, has the file open all the time:
 the byte must be locked for it all the while, and free once the program has ended. A line of JSON a mount says how it
 went.
 """
@@ -29,8 +29,8 @@ from server.testing import PASSWORD, names
 
 from .lab_mounts import run, same
 
-BLOCK, BLOCKS, KILLS = 1 << 20, 64, (16, 40)
-"""Bytes, how many are written, and at which of them the server is killed."""
+BLOCK, BLOCKS, SYNCED, KILLS = 1 << 20, 64, 4, (16, 40)
+"""Bytes, how many are written, after how many there is an fsync, and at which of them the server is killed."""
 LOCKED = 1 << 40
 ADDRESSES = {"tcp": "10.99.9.1", "rxe": "10.99.0.1", "siw": "10.99.2.1"}
 PATIENCE = 90
@@ -46,26 +46,33 @@ def write(path: str) -> None:
     """The program. It says each block that it has written, and ends when it is told."""
     file = os.open(path, os.O_RDWR | os.O_CREAT)
     fcntl.lockf(file, fcntl.LOCK_EX, 1, LOCKED)
-    for number in range(BLOCKS):
-        assert os.pwrite(file, block(number), number * BLOCK) == BLOCK
-        if number % 4 == 3:
-            sync(file)
-        print(number, flush=True)
-    sync(file)
+    for first in range(0, BLOCKS, SYNCED):
+        numbers = range(first, first + SYNCED)
+        for number in numbers:
+            put(file, number)
+            print(number, flush=True)
+        while not synced(file):
+            for number in numbers:
+                put(file, number)
     assert all(os.pread(file, BLOCK, number * BLOCK) == block(number) for number in range(BLOCKS)), "read back"
     print("whole", flush=True)
     sys.stdin.read()
     os.close(file)
 
 
-def sync(file: int) -> None:
-    """An fsync that finds the connection just lost Linux 7.2 leaves to the program: EAGAIN, once in many runs."""
-    while True:
-        try:
-            os.fsync(file)
-            return
-        except BlockingIOError:
-            time.sleep(0.1)
+def put(file: int, number: int) -> None:
+    assert os.pwrite(file, block(number), number * BLOCK) == BLOCK
+
+
+def synced(file: int) -> bool:
+    """Whether an fsync worked. One that finds the connection just lost may fail with EAGAIN (Linux 7.2, one run in some
+    five): then the kernel has given up what was still to be written, and a program has to write it again."""
+    try:
+        os.fsync(file)
+    except BlockingIOError:
+        time.sleep(0.1)
+        return False
+    return True
 
 
 @contextmanager
