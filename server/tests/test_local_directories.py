@@ -14,8 +14,8 @@ from server.security.access import DELETE, FILE_LIST_DIRECTORY
 from server.store.posix import PosixStore
 from server.store.watching import Watching
 from server.tests.local import NEEDS_FANOTIFY, run
+from server.tests.local_processes import lease_break, on_disk
 from server.tests.served import Whole
-from server.tests.test_local_leases import lease_break, on_disk
 from server.tests.test_oplock_whole import KEY, OTHER, PARENT, RH, acknowledge, granted, wish
 
 pytestmark = NEEDS_FANOTIFY

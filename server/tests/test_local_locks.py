@@ -24,9 +24,9 @@ from server.status import NT, Status
 from server.store.posix import PosixStore
 from server.store.range_locks import END, Held, RangeLocks
 from server.store.volume import Volumes
+from server.tests.local_processes import on_disk
 from server.tests.served import Whole
 from server.tests.stores import options
-from server.tests.test_local_leases import on_disk
 
 NOW = LockFlags.FAIL_IMMEDIATELY
 EXCLUSIVE, SHARED = LockFlags.EXCLUSIVE | NOW, LockFlags.SHARED | NOW
