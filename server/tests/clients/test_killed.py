@@ -1,16 +1,11 @@
 """The server is killed with SIGKILL under the Linux kernel's client, over TCP, soft-RoCE and soft-iWARP, and started
 again: programs see no error, nothing is lost, and locks hold.
 
-It runs in the lab, as test_linux.py does."""
-
-import json
-import subprocess
-import sys
+It runs in the lab."""
 
 import pytest
 
-from . import test_linux
-from .conftest import ROOT
+from .in_lab import LAB_ONLY, failures_of
 
 MOUNTS = [
     f"{where}:vers=3.1.1,{handles}"
@@ -19,19 +14,12 @@ MOUNTS = [
 ]
 """With SMB 3, the client asks for persistent handles where the share has them, whichever of both it was told."""
 
-pytestmark = test_linux.pytestmark
+pytestmark = LAB_ONLY
 
 
 @pytest.fixture(scope="module")
 def failures() -> dict[str, str]:
-    """What went wrong with each mount, "" where nothing did; all of them in one run of the lab."""
-    inside = [sys.executable, "-m", "server.tests.clients.lab_killed", *MOUNTS]
-    command = [str(test_linux.LAB), "-c", "2", "-t", "500", "--", *inside]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"mount"')]
-    found = {row["mount"]: row["failure"] for row in rows}
-    absent = f"the lab ended before it was tried: {done.stdout[-1500:]}{done.stderr[-1500:]}"
-    return {mount: found.get(mount, absent) for mount in MOUNTS}
+    return failures_of("lab_killed", MOUNTS, MOUNTS, 500)
 
 
 @pytest.mark.parametrize("mount", MOUNTS)

@@ -1,21 +1,13 @@
 """The Linux kernel's client, cifs.ko: trees in and out of mounts of every dialect, signed and sealed.
 
-It runs in the lab, a kernel of its own that any program here can be run on (`hwtests/lab/lab -- COMMAND`), where
-there is such a kernel: LAB_KERNEL names it, or it lies beside the repository.
-"""
+It runs in the lab."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from server.testing import missing
-
-from .conftest import ROOT
+from .in_lab import LAB_ONLY, failures_of
 
 MOUNTS = {
     "vers=2.1": "lib/asyncio", "vers=3.0": "lib/asyncio", "vers=3.0.2": "lib/asyncio", "vers=3.1.1": "",
@@ -23,17 +15,8 @@ MOUNTS = {
     "vers=3.1.1,sign": "lib/asyncio", "vers=3.1.1,seal": "lib/asyncio", "vers=3.1.1,cache=none": "lib/asyncio",
 }  # fmt: skip
 """Mount options, and which of the trees below is copied there; "" is all of them."""
-LAB = ROOT / "hwtests/lab/lab"
-KERNEL = os.environ.get("LAB_KERNEL") or next(ROOT.parent.glob("shared/lab/linux-rdma-*.xz"), None)
 
-pytestmark = [
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(KERNEL is None, reason="the lab has no kernel (LAB_KERNEL names one): cifs.ko is not tried"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="the lab runs as root"),
-    pytest.mark.skipif(
-        bool(missing("mount.cifs", "fio")), reason="mount.cifs or fio is missing (Debian: cifs-utils, fio)"
-    ),
-]
+pytestmark = LAB_ONLY
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +30,8 @@ def trees(library: Path, clone: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def failures(trees: Path) -> dict[str, str]:
-    """What went wrong with each mount, "" where nothing did; all of them in one run of the lab."""
-    inside = [sys.executable, "-m", "server.tests.clients.lab_mounts", str(trees)]
-    inside += [f"{mount}:{part}" for mount, part in MOUNTS.items()]
-    command = [str(LAB), "-c", "2", "-t", "590", "--", *inside]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"mount"')]
-    found = {row["mount"]: row["failure"] for row in rows}
-    absent = f"the lab ended before it was tried: {done.stdout[-1500:]}{done.stderr[-1500:]}"
-    return {mount: found.get(mount, absent) for mount in (*MOUNTS, "end")}
+    arguments = [str(trees), *(f"{mount}:{part}" for mount, part in MOUNTS.items())]
+    return failures_of("lab_mounts", arguments, (*MOUNTS, "end"), 590)
 
 
 @pytest.mark.parametrize("mount", MOUNTS)

@@ -1,35 +1,25 @@
 """The Linux kernel's client and local programs at the same files, on a memory file system and on ext4.
 
-It runs in the lab, as test_linux.py does."""
-
-import json
-import subprocess
-import sys
+It runs in the lab."""
 
 import pytest
 
-from . import test_linux
-from .conftest import ROOT
+from .in_lab import LAB_ONLY, failures_of
 
 MOUNTS = ("vers=2.1,cache=strict", "vers=3.1.1,cache=strict")
 FILE_SYSTEMS = ("tmpfs", "ext4")
 
-pytestmark = test_linux.pytestmark
+pytestmark = LAB_ONLY
 
 
 @pytest.fixture(scope="module")
 def failures() -> dict[tuple[str, str], str]:
-    """What went wrong with each file system and mount, "" where nothing did; a run of the lab for each file system."""
+    """By file system and mount; a run of the lab for each file system."""
     found: dict[tuple[str, str], str] = {}
     for system in FILE_SYSTEMS:
         scratch = [] if system == "tmpfs" else ["-f", system]
-        inside = [sys.executable, "-m", "server.tests.clients.lab_local", *MOUNTS]
-        command = [str(test_linux.LAB), "-c", "2", "-t", "240", *scratch, "--", *inside]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-        rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"mount"')]
-        said = {row["mount"]: row["failure"] for row in rows}
-        absent = f"the lab ended before it was tried: {done.stdout[-1500:]}{done.stderr[-1500:]}"
-        found |= {(system, mount): said.get(mount, absent) for mount in (*MOUNTS, "end")}
+        said = failures_of("lab_local", MOUNTS, (*MOUNTS, "end"), 240, scratch)
+        found |= {(system, mount): failure for mount, failure in said.items()}
     return found
 
 

@@ -1,41 +1,19 @@
 """The Linux kernel's client loses its connection again and again while it writes, and comes back to the open file.
 
-It runs in the lab, as test_linux.py does."""
-
-import json
-import subprocess
-import sys
+It runs in the lab."""
 
 import pytest
 
-from . import test_linux
-from .conftest import ROOT
+from .in_lab import LAB_ONLY, failures_of
 
 MOUNTS = ("vers=2.1,hard", "vers=3.1.1,hard", "vers=3.1.1,hard,seal", "vers=3.1.1,hard,cache=none,resilienthandles")
 
-pytestmark = test_linux.pytestmark
+pytestmark = LAB_ONLY
 
 
 @pytest.fixture(scope="module")
 def failures() -> dict[str, str]:
-    """What went wrong with each mount, "" where nothing did; all of them in one run of the lab."""
-    command = [
-        str(test_linux.LAB),
-        "-c",
-        "2",
-        "-t",
-        "290",
-        "--",
-        sys.executable,
-        "-m",
-        "server.tests.clients.lab_lost",
-        *MOUNTS,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"mount"')]
-    found = {row["mount"]: row["failure"] for row in rows}
-    absent = f"the lab ended before it was tried: {done.stdout[-1500:]}{done.stderr[-1500:]}"
-    return {mount: found.get(mount, absent) for mount in MOUNTS}
+    return failures_of("lab_lost", MOUNTS, MOUNTS, 290)
 
 
 @pytest.mark.parametrize("mount", MOUNTS)
