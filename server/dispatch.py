@@ -5,6 +5,7 @@ tree, body, credit charge, open. A handler raises `Status`; `Malformed` bodies a
 anything else is our bug, logged once with its traceback and answered with INTERNAL_ERROR.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -152,12 +153,23 @@ async def _respond(work: Work) -> list[Buffer]:
         _check_charge(work, route.payload(request))
     if route.needs == OPEN:
         find_open(work, request.file_id)  # type: ignore[attr-defined]
+    response = await (_keep(work, route, request) if route.kept else route.handler(work, request))
+    return response.parts()
+
+
+async def _keep(work: Work, route: Route, request: Any) -> Response:
+    """What the handler changes of persistent opens, also where it refuses, is on disk before anybody hears of it."""
+    keeping = work.connection.server.keeping
     try:
         response = await route.handler(work, request)
-    finally:
-        if route.kept:
-            await work.connection.server.keeping.settle(work.open)
-    return response.parts()
+    except (Lost, asyncio.CancelledError):  # nobody hears of it, and no other error is to take its place
+        keeping.note(work.open)
+        raise
+    except Exception:
+        await keeping.settle(work.open)
+        raise
+    await keeping.settle(work.open)
+    return response
 
 
 def _refuse(work: Work, status: Status) -> list[Buffer]:

@@ -8,12 +8,18 @@ cut both may lose their last seconds, and giving opens back then would hide from
 opens of an earlier boot are given back only after a clean stop, and the write-ahead log is synced to disk at
 checkpoints only (synchronous = NORMAL), which keeps the file whole whatever happens.
 
+Where it cannot be written, because its disk is full, what has been done is done all the same, and nobody is refused for
+it: instead what is in the file is disowned, until the last state of each open is in it again. A second file says so by
+its absence, for what a full disk still lets us do is remove one. A server that is killed meanwhile gives nothing back:
+better no open than one without the lock that its client was told it has.
+
 A file that is not ours, damaged, of another version or in use by another server is refused at start with its name:
 what is in it may be all that keeps a client's lock. Whoever knows better moves it away.
 """
 
 import asyncio
 import contextlib
+import logging
 import os
 import sqlite3
 import stat
@@ -21,12 +27,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import get_type_hints
 
 from .config import ConfigError
 from .status import NT, Status
 
+log = logging.getLogger("smbdirect.journal")
+
 NAME = "opens.sqlite"
 """In the state directory."""
+WHOLE = ".whole"
+"""What the name of the file ends with that is there while the journal has all there is."""
+RETRY = 5.0
+"""Seconds after which what could not be written is written again, where nobody asks for it sooner."""
 VERSION = 1
 _APPLICATION = 0x534D4244
 """PRAGMA application_id of our files: "SMBD"."""
@@ -78,6 +91,7 @@ class Row:
 
 
 _COLUMNS = [field.name for field in fields(Row)]
+_KINDS = get_type_hints(Row).values()
 _SCHEMA = (
     "CREATE TABLE server (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
     f"CREATE TABLE opens ({', '.join(_COLUMNS)}, PRIMARY KEY (persistent)) WITHOUT ROWID",
@@ -102,11 +116,18 @@ class Journal:
         self.rows: list[Row] = []
         """What the last server has left, for whom this one is to give it back."""
         self.lost = 0
-        """Opens of an earlier boot, which are not given back."""
+        """Opens that are not given back, as `why` says."""
+        self.why = ""
+        self._failing = False
+        """Whether what was written last could not be."""
+        self.behind = False
+        """Whether something could not be written: then nothing that is in the file will be given back."""
+        self._whole = path.with_suffix(WHOLE)
         with _refusing(path):
             self._database = _open(path)
             try:
                 self._begin(guid)
+                self._whole.touch(0o600)
             except BaseException:
                 self._database.close()
                 raise
@@ -118,11 +139,15 @@ class Journal:
         said = dict(self._database.execute("SELECT name, value FROM server").fetchall())
         self.guid: bytes = said.get("guid", guid)
         """The server's, from its first life on."""
-        rows = [Row(*values) for values in self._database.execute(f"SELECT {', '.join(_COLUMNS)} FROM opens")]
-        if said.get("boot") == self._boot or said.get("clean") == b"1":
-            self.rows = rows
-        else:
+        rows = [_row(values) for values in self._database.execute(f"SELECT {', '.join(_COLUMNS)} FROM opens")]
+        if said.get("boot") != self._boot and said.get("clean") != b"1":
+            self.why = "the machine has stopped without the server"
+        elif not self._whole.exists():
+            self.why = "the server has ended while it could not write them"
+        if self.why:
             self.lost = len(rows)
+        else:
+            self.rows = rows
         with self._transaction():
             if self.lost:
                 self._database.execute("DELETE FROM opens")
@@ -142,7 +167,8 @@ class Journal:
             self._more.notify()
 
     async def committed(self) -> None:
-        """Until all that was changed before is committed. Raises Status where it cannot be."""
+        """Until all that was changed before is committed, or the file is disowned (`behind`). Raises Status where not
+        even that can be."""
         future = asyncio.get_running_loop().create_future()
         with self._more:
             self._waiting.append(future)
@@ -156,7 +182,7 @@ class Journal:
             self._more.notify()
         self._thread.join()
         with contextlib.suppress(sqlite3.Error):
-            if clean:
+            if clean and not self.behind:
                 self._database.execute(_SAY, ("clean", b"1"))
         self._database.close()
 
@@ -165,22 +191,44 @@ class Journal:
         stopped = False
         while not stopped:
             with self._more:
-                while not (self._changes or self._waiting or self._stop):
-                    self._more.wait()
+                self._more.wait_for(self._is_asked, RETRY if self._failing else None)
                 changes, self._changes = self._changes, {}
                 waiting, self._waiting = self._waiting, []
                 stopped = self._stop
             problem = self._write(changes)
-            if problem is not None:
+            if problem is None:
+                self._own()
+            else:
                 with self._more:
                     self._changes = changes | self._changes  # with what comes next
+                problem = self._disown(problem)
             if waiting:
                 with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
                     waiting[0].get_loop().call_soon_threadsafe(_end, waiting, problem)
-            if problem is not None and not stopped:
-                with self._more:
-                    while not (self._waiting or self._stop):
-                        self._more.wait()
+
+    def _is_asked(self) -> bool:
+        return bool(self._waiting or self._stop or (self._changes and not self._failing))
+
+    def _own(self) -> None:
+        """Everything is in the file."""
+        if not self._failing:
+            return
+        with contextlib.suppress(OSError):
+            self._whole.touch(0o600)
+            self._failing = self.behind = False
+            log.warning("persistent opens are written again")
+
+    def _disown(self, problem: Status) -> Status | None:
+        """What is in the file is not all there is; what keeps us from saying so."""
+        self._failing = True
+        try:
+            self._whole.unlink(missing_ok=True)
+        except OSError as error:
+            return Status(problem.code, f"{problem}, nor disowned: {error}")
+        if not self.behind:
+            self.behind = True
+            log.warning("%s; until they can be, a server that is killed gives none of them back", problem)
+        return None
 
     def _write(self, changes: dict[bytes, Row | None]) -> Status | None:
         """One transaction; what has kept it from being made."""
@@ -265,6 +313,13 @@ def _check(database: sqlite3.Connection) -> None:
     [verdict] = database.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise ConfigError(f"is damaged: {' '.join(verdict.split())}")
+
+
+def _row(values: tuple[object, ...]) -> Row:
+    for column, kind, value in zip(_COLUMNS, _KINDS, values, strict=True):
+        if not isinstance(value, kind):
+            raise ConfigError(f"is damaged: {column} is {type(value).__name__}")
+    return Row(*values)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

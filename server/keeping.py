@@ -63,6 +63,11 @@ class Keeping:
     def on(self) -> bool:
         return self._journal is not None
 
+    @property
+    def behind(self) -> bool:
+        """Whether the next life of the server would get nothing of what is kept."""
+        return self._journal is not None and self._journal.behind
+
     async def use(self, path: Path, guid: bytes) -> Journal:
         """Keep what is persistent at `path` from now on. Raises ConfigError."""
         self._journal = await asyncio.to_thread(Journal, path, guid)
@@ -85,11 +90,13 @@ class Keeping:
                 return False
             self.add(opened, identity)
             await self.settle(opened)
+            handle.persistent = not self.behind
         except Status as status:
-            log.error("an open is not made persistent: %s", status)
-            self.gone(opened)
+            log.warning("an open is not made persistent: %s", status)
             handle.persistent = False
         finally:
+            if not handle.persistent:
+                self.gone(opened)
             opened.shared.ending -= 1
             opened.shared.wake()
         return handle.persistent
@@ -139,6 +146,12 @@ class Keeping:
         self._changed.add(opened)
 
     # -- writing --------------------------------------------------------------------------------------------
+    def note(self, opened: "Open | None") -> None:
+        """What a request for `opened` has changed that nobody is answered: it goes to disk, and nobody waits for it."""
+        if opened is not None and self._kept:
+            self._changed.update(self._stale(opened))
+        self._flush()
+
     async def settle(self, opened: "Open | None" = None) -> None:
         """Until what has changed, of `opened` too where it is persistent, is on disk. Raises Status.
 

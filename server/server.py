@@ -272,7 +272,7 @@ class Server:
         journal = await self.keeping.use(path, self.guid)
         self.guid = journal.guid
         if journal.lost:
-            log.warning("%d persistent opens are lost: the machine has stopped without the server", journal.lost)
+            log.warning("%d persistent opens are lost: %s", journal.lost, journal.why)
         await restore(self, journal.rows)
         journal.rows.clear()
 

@@ -19,6 +19,7 @@ from ..status import Status
 from ..store import kernel_leases
 
 if TYPE_CHECKING:
+    from ..durable import Handle
     from ..open import Open
     from ..server import Server
     from ..session import Session
@@ -74,6 +75,7 @@ def status(server: "Server") -> Row:
         "opens": len(opens),
         "disconnected": len(server.durables.away),
         "persistent": len(server.keeping),
+        "persistent_lost": server.keeping.behind,
         "locks": sum(len(each.held) for each in locks),
         "locks_waiting": sum(len(each.waiting) for each in locks),
         "oplocks": sum(isinstance(opened.caching, Oplock) for opened in opens),
@@ -85,6 +87,7 @@ def status(server: "Server") -> Row:
         "requests_waiting": sum(len(connection.pending.by_async) for connection in connections),
         "arena": {
             "used": server.arena.used,
+            "kept": server.arena.kept,
             "mapped": server.arena.mapped,
             "limit": server.arena.limit,
             "blocks": server.arena.blocks,
@@ -144,6 +147,7 @@ def _open(opened: "Open", locks: int) -> Row:
         "session": f"{opened.session.id:#018x}",
         "user": opened.session.user,
         "disconnected": opened.away,
+        "lasts": _lasts(opened.handle),
         "share": opened.tree.share.name,
         "path": _path(opened),
         "kind": file.kind.value if file is not None else "pipe",
@@ -154,6 +158,13 @@ def _open(opened: "Open", locks: int) -> Row:
         "locks": locks,
         "delete_pending": opened.shared.delete_pending,
     }
+
+
+def _lasts(handle: "Handle | None") -> str | None:
+    """What the open outlives: as a persistent one the server, else its connection. None where nothing."""
+    if handle is None or not handle.lasting:
+        return None
+    return "persistent" if handle.persistent else "resilient" if handle.resilient else "durable"
 
 
 def _path(opened: "Open") -> str | None:

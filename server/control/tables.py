@@ -10,6 +10,8 @@ from typing import Any
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
+_LOST = ", and would be lost with the server: the state directory cannot be written"
+
 Column = tuple[str, Callable[[Mapping[str, Any]], object]]
 
 
@@ -60,14 +62,14 @@ def status(report: Mapping[str, Any]) -> str:
         "sessions": report["sessions"],
         "tree connects": report["trees"],
         "open files": f"{report['opens']}, {report['disconnected']} of them without their client",
-        "persistent": f"{report['persistent']} of the open files",
+        "persistent": f"{report['persistent']} of the open files{_LOST if report['persistent_lost'] else ''}",
         "locks": f"{report['locks']}, {report['locks_waiting']} waited for",
         "caching": f"{report['leases']} leases, {report['oplocks']} oplocks, {report['breaks']} breaks not answered",
         "kernel leases": report["kernel_leases"],
         "watches": report["watches"],
         "requests": f"{report['requests']}, {report['requests_waiting']} of them wait for others",
-        "memory": f"{size(arena['used'])} in {arena['blocks']} blocks; {size(arena['mapped'])} mapped, "
-        f"at most {size(arena['limit'])}",
+        "memory": f"{size(arena['used'])} in {arena['blocks']} blocks, {size(arena['kept'])} kept ready; "
+        f"{size(arena['mapped'])} mapped, at most {size(arena['limit'])}",
         "tasks": report["tasks"],
     }
     return "\n".join(f"{name:<15}{printable(value)}" for name, value in lines.items())
@@ -108,6 +110,7 @@ OPENS: Sequence[Column] = (
     ("ACCESS", lambda row: row["access"] or "-"),
     ("SHARED", lambda row: row["shared"] or "-"),
     ("CACHES", lambda row: row["caches"] or "-"),
+    ("LASTS", lambda row: row["lasts"] or "-"),
     ("LOCKS", lambda row: row["locks"]),
     ("KIND", lambda row: row["kind"]),
     ("PATH", _path),

@@ -10,8 +10,10 @@ from typing import Any, cast
 import pytest
 
 from server.control import client, levels, report, tables
+from server.durable import Handle
 from server.server import Server
 from smbdirect.wire import Malformed
+from transport.kept import Keep
 
 from .control_samples import (
     SINCE,
@@ -37,11 +39,14 @@ def server() -> Iterator[Server]:
 def test_status_counts_everything(server: Server) -> None:
     async def run() -> report.Row:
         Sessions(server)
+        keep = Keep(1 << 17, lambda address: None)
         block = await server.arena.take(5000)
+        (await server.arena.take(1000, keep=keep)).release()
         try:
             return report.status(server)
         finally:
             block.release()
+            server.arena.end(keep)
 
     got = asyncio.run(run())
     assert got.pop("version") is not None
@@ -58,6 +63,7 @@ def test_status_counts_everything(server: Server) -> None:
         "opens": 1,
         "disconnected": 0,
         "persistent": 0,
+        "persistent_lost": False,
         "locks": 2,
         "locks_waiting": 1,
         "oplocks": 0,
@@ -71,6 +77,7 @@ def test_status_counts_everything(server: Server) -> None:
     }
     assert arena["blocks"] == 1
     assert 5000 < arena["used"] < arena["mapped"] < arena["limit"] == 1 << 20
+    assert 1000 < arena["kept"] < arena["mapped"]
 
 
 def test_sessions_say_who_by_which_way_and_how_protected(server: Server) -> None:
@@ -115,7 +122,9 @@ def test_opens_say_what_is_open_and_how(server: Server) -> None:
         made = Sessions(server)
         stream = add_open(server, made.tree, Place("dir", stream="Notes"), 0, 0)
         stream.shared.delete_pending = stream.away = True
-        add_open(server, made.tree, Place())
+        made.open.handle = Handle(b"", "alice", durable=True, persistent=True)
+        stream.handle = Handle(b"", "alice", resilient=True)
+        add_open(server, made.tree, Place()).handle = Handle(b"", "alice", durable=True)
         pipe = add_open(server, add_tree(made.session, "IPC$"), Place())
         pipe.store_file, pipe.pipe = None, cast(Any, SimpleNamespace(service="srvsvc"))
         return list(report.opens(server))
@@ -127,9 +136,11 @@ def test_opens_say_what_is_open_and_how(server: Server) -> None:
     assert (file["delete_pending"], stream["delete_pending"]) == (False, True)
     assert (file["disconnected"], stream["disconnected"]) == (False, True)
     assert deleted["path"] is None
+    assert [row["lasts"] for row in (file, stream, deleted, pipe)] == ["persistent", "resilient", "durable", None]
     assert (pipe["share"], pipe["path"], pipe["kind"]) == ("IPC$", "srvsvc", "pipe")
     shown = client.SHOWN["opens"]([file, stream, deleted, pipe])
     assert "(deleted)" in shown
+    assert "LASTS" in shown and "persistent" in shown
     assert "Notes (to be deleted) (disconnected)" in shown
 
 

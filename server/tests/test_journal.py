@@ -1,8 +1,10 @@
 """The file of persistent opens: what is committed is there again, and what is not ours is refused."""
 
 import asyncio
+import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Coroutine
@@ -163,14 +165,101 @@ def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_what_cannot_be_written_is_refused_and_written_later(tmp_path: Path) -> None:
+def _mistyped(path: Path) -> None:
+    asyncio.run(write(journal := Journal(path, GUID), ROW))
+    journal.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE opens SET user = 5")
+    database.close()
+
+
+def test_a_row_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
+    _mistyped(tmp_path / "db")
+    with pytest.raises(ConfigError, match=r"damaged: user is int.*move it away"):
+        Journal(tmp_path / "db", GUID)
+
+
+# -- no room ------------------------------------------------------------------------------------------------------
+def killed(path: Path) -> list[Row]:
+    """What the next server finds where the one that is running is killed now."""
+    copy = path.parent / "copy"
+    shutil.copytree(path.parent, copy, ignore=shutil.ignore_patterns("copy"))
+    try:
+        return left(copy / path.name)
+    finally:
+        shutil.rmtree(copy)
+
+
+def fill(journal: Journal) -> None:
+    """From now on there is no room for more in the file."""
+    journal._database.execute("PRAGMA max_page_count = 1")
+
+
+def empty(journal: Journal) -> None:
+    journal._database.execute("PRAGMA max_page_count = 1000000")
+
+
+LARGE = replace(ROW, locks=bytes(17) * 999)
+
+
+def test_what_a_full_disk_keeps_out_is_written_later_and_till_then_nothing_is_given_back(tmp_path: Path) -> None:
     async def use(journal: Journal) -> None:
-        journal._database.execute("PRAGMA query_only = 1")
-        with pytest.raises(Status) as refused:
-            await write(journal, ROW)
-        assert refused.value.code == NT.DISK_FULL
-        journal._database.execute("PRAGMA query_only = 0")
         await write(journal, OTHER)
+        fill(journal)
+        await write(journal, LARGE)
+        assert journal.behind and not killed(tmp_path / "db")
+        empty(journal)
+        await journal.committed()
+        assert not journal.behind
 
     with_journal(tmp_path / "db", use)
-    assert set(left(tmp_path / "db")) == {ROW, OTHER}
+    assert set(left(tmp_path / "db")) == {LARGE, OTHER}
+
+
+def test_what_a_full_disk_keeps_out_is_written_without_being_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.journal.RETRY", 0.001)
+
+    async def use(journal: Journal) -> None:
+        fill(journal)
+        await write(journal, LARGE)
+        empty(journal)
+        while journal.behind:
+            await asyncio.to_thread(os.sched_yield)
+
+    with_journal(tmp_path / "db", use)
+    assert left(tmp_path / "db") == [LARGE]
+
+
+def test_a_server_that_ends_while_its_disk_is_full_has_not_ended_cleanly(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "db", GUID)
+    asyncio.run(write(journal, OTHER))
+    fill(journal)
+    asyncio.run(write(journal, LARGE))
+    journal.close()
+    for lost in (1, 0):  # it is told once
+        journal = Journal(tmp_path / "db", GUID)
+        assert (journal.lost, journal.rows) == (lost, [])
+        assert bool(journal.why) == bool(lost)
+        journal.close()
+
+
+def test_who_waits_is_refused_where_the_file_cannot_be_disowned_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    async def use(journal: Journal) -> None:
+        fill(journal)
+        with monkeypatch.context() as broken:
+            broken.setattr(Path, "unlink", refuse)
+            with pytest.raises(Status, match=r"full.*Read-only") as refused:
+                await write(journal, LARGE)
+        assert refused.value.code == NT.DISK_FULL
+        empty(journal)
+        await journal.committed()
+
+    with_journal(tmp_path / "db", use)
+    assert left(tmp_path / "db") == [LARGE]

@@ -1,7 +1,6 @@
 """Persistent opens whose client had no answer, or that changed before the server ended."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,10 @@ from server.messages.fscc_file import FileClass
 from server.messages.fscc_set import Rename
 from server.messages.header import Flags
 from server.oplock import READ
-from server.status import NT, Status
+from server.status import NT
 from server.store.base import Make, Wanted
 from server.store.memory_file import MemoryFile
-from server.tests.durables import KEY, RH, RWH, Clock, lease, make, settings
+from server.tests.durables import KEY, RH, RWH, lease, make, settings
 from server.tests.persistents import Lives, again, back, first, in_lives, is_persistent, lease_of, persistent
 from server.tests.served import Whole, settle
 from server.tests.stores import refused
@@ -210,17 +209,3 @@ def test_what_is_gone_is_told_once_and_forgotten(tmp_path: Path) -> None:
 
     in_lives(tmp_path, use, second)
     assert not Journal(tmp_path / "state+" / NAME, bytes(16)).rows
-
-
-def test_what_cannot_be_written_is_not_called_persistent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Journal, "_write", lambda self, changes: Status(NT.DISK_FULL, "full") if changes else None)
-
-    async def use(here: Whole, clock: Clock) -> None:
-        file = await make(await here.tree(settings()), persistent(os.urandom(16)))
-        assert is_persistent(file.created) is False
-
-    async def run() -> None:
-        with pytest.raises(AssertionError, match="not made persistent"):  # which is logged as an error
-            await Lives(tmp_path / "state").live(use)
-
-    asyncio.run(run())

@@ -13,6 +13,7 @@ class MemoryJournal:
         self.rows: list[Row] = []
         self.guid = bytes(16)
         self.lost = 0
+        self.behind = False
 
     def __call__(self, path: Path, guid: bytes) -> "MemoryJournal":
         self.rows = list(self._kept.values())
