@@ -34,7 +34,7 @@ Over RDMA cifs.ko moves no more in one request than one fast registration of the
 on siw (the kernel's log: max_fast_reg_page_list_len), whatever it is asked for; where it signs, READs are as long as
 its own fragmented limit. Sealed payload goes in fragments of 1364 bytes, a WRITE of `wsize` as one message: cifs.ko
 refuses to send it where that is more than the server's fragmented limit, and the write fails, as with ksmbd's 173910
-bytes (`nan`)."""
+bytes (`-`)."""
 SERVERS: tuple[type[OverRdma] | type[Ksmbd], ...] = (OverRdma, Ksmbd)
 
 
@@ -77,7 +77,9 @@ class Case:
         for rw in DIRECTIONS:
             mine, other = (results.median(self.figures.get((who, rw), [])) for who in (ours, theirs))
             sizes = " / ".join(self.sizes.get(who, "-") for who in (ours, theirs))
-            made.append([f"{rw}, {self.name}", f"{mine:.0f}", f"{other:.0f}", results.ratio(mine, other), sizes])
+            made.append(
+                [f"{rw}, {self.name}", results.figure(mine), results.figure(other), results.ratio(mine, other), sizes]
+            )
         return made
 
 

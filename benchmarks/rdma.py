@@ -66,7 +66,7 @@ class Table:
 
     def text(self) -> str:
         heads = [f"MB/s by {self.across}", *(place.name for place in self.places)]
-        rows = [[name, *(f"{figure:.0f}" for figure in line)] for name, line in self.lines().items()]
+        rows = [[name, *map(results.figure, line)] for name, line in self.lines().items()]
         return f"### {self.title}\n\n{results.table(heads, rows)}\n\n![{self.title}](pictures/{self.file})"
 
     def picture(self) -> str:
@@ -141,7 +141,15 @@ class Raw:
         for (way, rw), turns in self.figures.items():
             ours = results.median(sizes.figures.get((way, rw, shown(8 * MIB)), []))
             raw = results.median(turns)
-            rows.append([f"{rw}, {way}", f"{ours:.0f}", f"{raw:.0f}", results.ratio(ours, raw), perftest.TOOLS[rw]])
+            rows.append(
+                [
+                    f"{rw}, {way}",
+                    results.figure(ours),
+                    results.figure(raw),
+                    results.ratio(ours, raw),
+                    perftest.TOOLS[rw],
+                ]
+            )
         heads = ["8 MiB, 8 in flight", "this server, MB/s", "device, MB/s", "ratio", "device by"]
         return f"### Beside the bare device\n\n{results.table(heads, rows)}"
 

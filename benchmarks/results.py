@@ -1,6 +1,6 @@
 """How figures are kept: Markdown sections of one file, each written by one program and kept by the others.
 
-Everything but `record`, `versions` and `Machine`'s making is pure.
+Everything but `record`, `draw`, `machine` and `package` is pure.
 """
 
 import os
@@ -13,12 +13,21 @@ from pathlib import Path
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PICTURES = Path(__file__).with_name("pictures")
 HEADING = "## "
+NONE = "-"
 
 
 def record(path: Path, title: str, body: str) -> None:
     """Write `body` under `title` in the file; what stands under other titles stays."""
     before = path.read_text() if path.exists() else "# Results\n"
     path.write_text(put(before, title, body))
+
+
+def draw(beside: Path, pictures: Mapping[str, str]) -> None:
+    """Write SVG by file name into the directory `pictures` beside the file."""
+    for name, drawn in pictures.items():
+        place = beside.parent / PICTURES.name / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(drawn)
 
 
 def put(text: str, title: str, body: str) -> str:
@@ -42,9 +51,14 @@ def median(figures: Sequence[float]) -> float:
 
 
 def ratio(ours: float, theirs: float, *, larger_is_better: bool = True) -> str:
-    """How many times better `ours` is."""
+    """How many times better `ours` is; "-" where one of them is missing."""
     over, under = (ours, theirs) if larger_is_better else (theirs, ours)
-    return f"{over / under:.2f}" if under else "-"
+    return figure(over / under, 2) if under else "-"
+
+
+def figure(value: float, digits: int = 0) -> str:
+    """`value` with so many decimals; "-" where there is none."""
+    return f"{value:.{digits}f}" if value == value else "-"
 
 
 def machine(**programs: str) -> str:

@@ -37,6 +37,11 @@ def test_a_ratio_over_one_is_better() -> None:
     assert results.ratio(3, 2) == "1.50"
     assert results.ratio(2, 3, larger_is_better=False) == "1.50"
     assert results.ratio(2, 0) == "-"
+    assert results.ratio(2, NAN) == results.ratio(NAN, 2) == "-"
+
+
+def test_what_could_not_be_measured_stands_as_a_dash() -> None:
+    assert [results.figure(1234.5678), results.figure(0.125, 2), results.figure(NAN, 2)] == ["1235", "0.12", "-"]
 
 
 def test_a_chart_is_well_formed_and_within_its_frame() -> None:
@@ -93,7 +98,7 @@ def test_the_devices_figure_stands_beside_requests_of_the_same_size() -> None:
     raw = rdma.Raw()
     raw.figures["siw", "read"] = [500.0]
     assert "| read, siw | 450 | 500 | 0.90 | ib_write_bw |" in raw.text(sizes)
-    assert "| read, siw | nan | nan | nan | 450 | nan |" in sizes.text()
+    assert "| read, siw | - | - | - | 450 | - |" in sizes.text()
 
 
 def test_perftest_takes_its_turns_through_the_connection_manager() -> None:
