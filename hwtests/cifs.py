@@ -15,12 +15,13 @@ import pytest
 
 from benchmarks.peers import Ksmbd, OverRdma
 from server.testing import PASSWORD, Running, missing, names
-from transport.discovery import Interface
+from transport.discovery import Interface, interfaces
 
 from .kernel_log import KernelLog
 from .soft import load_modules
 
 SCRATCH = Path("/srv")
+KSMBD = os.environ.get("HWTEST_SERVER") == "ksmbd"
 BLOCK = 8 << 20
 """What is asked for as rsize and wsize."""
 SOFT_LIMITS = {"rxe": 512 * 4096, "siw": 256 * 4096}
@@ -30,13 +31,21 @@ SMB_DIRECT = Path("/proc/fs/cifs/smbd_max_frmr_depth")
 GRANTED = re.compile(r",rsize=(\d+),wsize=(\d+)")
 
 
-class MultichannelKsmbd(Ksmbd):
-    """ksmbd has multichannel off unless told."""
+class Beside(Ksmbd):
+    """ksmbd with what it leaves out unless told, multichannel and leases; on the interfaces of these addresses alone,
+    and the loopback, where some are given: it offers all it is on for channels."""
+
+    def __init__(self, *addresses: str) -> None:
+        super().__init__(SCRATCH)
+        self.on = [each.name for each in interfaces() if set(map(str, each.addresses)) & set(addresses)]
 
     def prepare(self) -> None:
         super().prepare()
+        lines = ["[global]", "server multi channel support = yes", "smb2 leases = yes"]
+        if self.on:
+            lines += [f"interfaces = {' '.join(('lo', *self.on))}", "bind interfaces only = yes"]
         config = self.root / "ksmbd.conf"
-        config.write_text(config.read_text().replace("[global]", "[global]\nserver multi channel support = yes", 1))
+        config.write_text(config.read_text().replace("[global]", "\n".join(lines), 1))
 
 
 def obstacle() -> str:
@@ -60,13 +69,12 @@ class At(OverRdma):
 
 @contextmanager
 def serving(*addresses: str) -> Iterator[Running]:
-    """A server, this one on `addresses` alone where some are given; skipped where the client cannot be tried."""
+    """A server, on `addresses` alone where some are given; skipped where the client cannot be tried."""
     reason = obstacle()
     if reason:
         pytest.skip(reason)
-    theirs = os.environ.get("HWTEST_SERVER") == "ksmbd"
     ours = At(*addresses) if addresses else OverRdma(SCRATCH)
-    with MultichannelKsmbd(SCRATCH) if theirs else ours as running:
+    with Beside(*addresses) if KSMBD else ours as running:
         yield running
         assert running.stop() == 0, running.tail()
         assert "Traceback" not in running.tail(10_000)
