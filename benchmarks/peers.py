@@ -1,17 +1,22 @@
-"""Servers for the lab: this one on the ports that the Linux client goes to, and ksmbd on the same."""
+"""Servers for the lab, one at a time on the ports that the Linux client goes to: this one, ksmbd, and Samba."""
 
-import contextlib
 import subprocess
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from server.testing import PASSWORD, Ours, Running, names
+from server.testing import PASSWORD, Ours, Running, Samba, missing, names
+
+from . import lab
 
 PORT = 445
 TOOLS = Path(__file__).parents[1] / ".tools/ksmbd-tools/usr/sbin"
 """Where `scripts/packages.py bench` unpacks ksmbd-tools, which Debian lets nobody install beside Samba."""
 SIZE = 8 << 20
 """The largest READ and WRITE, which is ksmbd's limit."""
+OURS, KSMBD, SAMBA = "this server", "ksmbd", "Samba"
+PACKAGES = "ksmbd-tools, samba, fio and cifs-utils"
 
 
 def tool(name: str) -> str:
@@ -55,10 +60,58 @@ class Ksmbd(Running):
         """Have the kernel's part stop too: killing mountd alone would leave its ports taken."""
         assert self.process is not None
         subprocess.run([tool("ksmbd.control"), "-s"], check=False, capture_output=True)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(patience)
         self.kill()
         end = time.monotonic() + patience
         while self.answers() and time.monotonic() < end:
             time.sleep(0.05)
         return int(self.process.returncode)
+
+
+class OverTcp(Samba):
+    """Samba, which has no SMB Direct."""
+
+    def __init__(self, under: Path) -> None:
+        super().__init__({"interfaces": "lo eth0"}, under=under, port=PORT)
+
+
+SERVERS: Mapping[str, type[OverRdma] | type[Ksmbd] | type[OverTcp]] = {OURS: OverRdma, KSMBD: Ksmbd, SAMBA: OverTcp}
+
+
+def serves(who: str, way: str) -> bool:
+    """Whether this server can be reached by that one of `lab.ADDRESSES`."""
+    return way == "TCP" or who != SAMBA
+
+
+def order(number: int) -> list[str]:
+    """The servers' names as they take their turns in round `number`: each is first as often as the others."""
+    everyone = list(SERVERS)
+    at = number % len(everyone)
+    return everyone[at:] + everyone[:at]
+
+
+@contextmanager
+def started(who: str) -> Iterator[Running]:
+    """One of SERVERS, which nothing is left of afterwards. Raises NotStarted."""
+    server = SERVERS[who](lab.SCRATCH)
+    try:
+        server.start()
+        yield server
+    finally:
+        if server.process is not None:
+            server.stop()
+        server.remove()
+
+
+def absent() -> list[str]:
+    """What of the peers' and the client's programs is not there."""
+    return missing(tool("ksmbd.mountd"), "fio", "mount.cifs", "smbd", "smbpasswd")
+
+
+def versions() -> dict[str, str]:
+    """The peers' and the load's."""
+    samba = subprocess.run(["smbd", "-V"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    told = subprocess.run([tool("ksmbd.control"), "-V"], capture_output=True, text=True, check=False)
+    fio = subprocess.run(["fio", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    return {"Samba": samba, "ksmbd-tools": (told.stdout + told.stderr).split()[-1], "fio": fio.removeprefix("fio-")}

@@ -1,9 +1,13 @@
 """How figures become sections, tables and pictures."""
 
+import configparser
+import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-from benchmarks import charts, ksmbd, mounts, perftest, rdma, results
+import pytest
+
+from benchmarks import charts, ksmbd, mounts, peers, perftest, rdma, results
 from benchmarks.load import cut
 from smbdirect.packets import BufferDescriptor
 
@@ -67,9 +71,36 @@ def test_what_a_mount_was_granted_is_read_from_its_own_line() -> None:
     assert mounts.granted(told, Path("/tmp/at")) == (8388608, 4194304)
 
 
-def test_fio_is_read_past_its_notes() -> None:
-    said = 'note: something\n{"jobs": [{"read": {"bw_bytes": 0}, "write": {"bw_bytes": 123000000}}]}'
-    assert mounts.rate(said, "write") == 123.0
+def test_fio_is_read_past_its_notes_and_a_job_that_failed_has_no_figure() -> None:
+    quiet, busy = {"bw_bytes": 0}, {"bw_bytes": 123000000}
+    jobs = [
+        {"jobname": "write", "error": 0, "read": quiet, "write": busy},
+        {"jobname": "read", "error": 103, "read": busy, "write": quiet},
+    ]
+    rates = mounts.rates("note: something\n" + json.dumps({"jobs": jobs}))
+    assert rates["write"] == 123.0
+    assert rates["read"] != rates["read"]
+
+
+def test_a_fio_that_says_nothing_is_a_failure() -> None:
+    for said in ("", "fio: no such option\n", '{"fio version": "fio-3.33"}'):
+        with pytest.raises(mounts.Failed):
+            mounts.rates(said)
+
+
+def test_a_new_file_is_written_once_and_an_old_one_as_long_as_there_is_time() -> None:
+    jobs = [mounts.Job("write", "write", 4096, mounts.NEW), mounts.Job("backward", "read:-8192", 4096)]
+    told = configparser.ConfigParser(allow_no_value=True)
+    told.read_string(mounts.job_file(Path("/at"), jobs, 0.25, 1 << 20))
+    assert told["global"]["runtime"] == "250ms" and told["global"]["directory"] == "/at"
+    assert "time_based" not in told["write"] and "unlink" in told["write"]
+    assert "time_based" in told["backward"] and told["backward"]["rw"] == "read:-8192"
+    assert all("stonewall" in told[job.name] for job in jobs)
+
+
+def test_what_fio_reads_lies_there_whole(tmp_path: Path) -> None:
+    mounts.lay(tmp_path, 2 << 20)
+    assert (tmp_path / mounts.OLD).stat().st_size == 2 << 20
 
 
 def test_a_mount_asks_for_rdma_and_protection_only_where_wanted() -> None:
@@ -80,9 +111,22 @@ def test_a_mount_asks_for_rdma_and_protection_only_where_wanted() -> None:
 
 def test_cases_show_each_servers_median_and_what_it_granted() -> None:
     case = ksmbd.Case("rxe", "seal")
-    case.figures = {("OverRdma", "write"): [30.0, 10.0, 20.0], ("Ksmbd", "write"): [10.0, NAN, 10.0]}
-    case.sizes = {"OverRdma": "8M, 8M"}
-    assert case.rows()[0] == ["write, rxe, seal", "20", "10", "2.00", "8M, 8M / -"]
+    for ours in (30.0, 10.0, 20.0):
+        case.add(peers.OURS, {"write": ours})
+        case.add(peers.KSMBD, {"write": 10.0} if ours > 10 else {})
+    case.sizes = {peers.OURS: "8M, 8M"}
+    assert next(case.rows()) == ["write, rxe, seal", "20", "10", "-", "2.00", "-", "8M, 8M / - / -"]
+
+
+def test_no_server_is_always_first() -> None:
+    rounds = [peers.order(number) for number in range(3)]
+    assert {names[0] for names in rounds} == {names[2] for names in rounds} == set(peers.SERVERS)
+    assert all(set(names) == set(peers.SERVERS) for names in rounds)
+
+
+def test_samba_is_not_asked_for_over_rdma() -> None:
+    assert [who for who in peers.SERVERS if peers.serves(who, "siw")] == [peers.OURS, peers.KSMBD]
+    assert all(peers.serves(who, "TCP") for who in peers.SERVERS)
 
 
 def test_descriptors_cover_the_whole_in_order() -> None:
