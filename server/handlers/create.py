@@ -79,7 +79,7 @@ async def _open(work: Work, asked: Asked) -> Found:
     store = tree.share.store
     assert store is not None
     if wanted.make is Make.NEVER or tree.access & FILE_WRITE_DATA:
-        return await store.open(tree.who, wanted)
+        return store.open_nowait(tree.who, wanted) or await store.open(tree.who, wanted)
     return await _open_only(tree.who, wanted, store)
 
 

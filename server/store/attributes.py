@@ -40,7 +40,7 @@ class Stored(NamedTuple):
     created: int | None
 
 
-_NOTHING = Stored(None, None)
+NOTHING = Stored(None, None)
 _FIELDS = {
     # version: the struct, the places of its flags (-1: all hold), attributes and creation time
     1: (struct.Struct("<IIQQQQ"), -1, 0, 4),
@@ -66,7 +66,7 @@ def unpack(value: bytes) -> Stored:
     layout, flags_at, attributes_at, created_at = _FIELDS[version]
     body = (at + 4 + 3) & ~3
     if len(value) < body + layout.size:
-        return _NOTHING
+        return NOTHING
     fields = layout.unpack_from(value, body)
     flags = fields[flags_at] if flags_at >= 0 else _HAS_ATTRIBUTES | _HAS_CREATED
     attributes = fields[attributes_at] & STORED if flags & _HAS_ATTRIBUTES else None

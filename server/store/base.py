@@ -23,6 +23,10 @@ Path = tuple[str, ...]
 """Names under the share's root, () being the root itself. Never "", ".", "..", nor a name with a separator."""
 
 
+Credentials = tuple[int, int, tuple[int, ...]]
+"""Of a Unix account: user, group, supplementary groups."""
+
+
 class FileKey(NamedTuple):
     """What two opens of the same stream of the same file share; `stream` is folded in case, "" for the data."""
 
@@ -54,6 +58,10 @@ class Identity:
     group: bytes
     privileged: bool = False
     """May take ownership, back up and restore (root, and members of the configured admin list)."""
+
+    @property
+    def credentials(self) -> Credentials:
+        return self.uid, self.gid, self.groups
 
 
 @dataclass(slots=True)
@@ -372,6 +380,10 @@ class Store(ABC):
         Link Error Response of MS-SMB2 2.2.2.2.1), DISK_FULL ... A symlink as last name is opened itself. The
         descriptor's own refusal on a file that is there is the caller's to judge (`Found.descriptor`).
         """
+
+    def open_nowait(self, who: Identity, wanted: Wanted) -> Found | None:
+        """`open` without waiting for anything, where that can be; None where it must be tried the other way."""
+        return None
 
     @abstractmethod
     async def lookup(self, who: Identity, path: Path, stream: str = "") -> Stat | None:

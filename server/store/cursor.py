@@ -118,7 +118,7 @@ class PosixCursor(Cursor):
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return None
-        return Inode(status, f"{inode.proc(self._readable)}/{entry.name}", False)
+        return Inode.read(status, f"{inode.proc(self._readable)}/{entry.name}", False)
 
     def _may_read(self, seen: Inode) -> bool:
         descriptor = acls.of(seen.status, seen.path, seen.xattrs)

@@ -12,14 +12,14 @@ A hard link's two names are two descriptions, for names are asked of the system 
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from . import inode, syscalls
 from .kernel_leases import KernelLease
 from .range_locks import RangeLocks
 from .threads import as_service
 
-_SAFE = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+SAFE = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _Key = tuple[int, int]
 
 
@@ -34,6 +34,8 @@ class Description:
         self.key = key
         self.users = 1
         self.writers = int(flags != os.O_RDONLY)
+        self.changed = False
+        """Whether we have changed the data: then its last close may write."""
         self._table = table
 
     def leave(self, flags: int) -> None:
@@ -63,7 +65,7 @@ class Descriptions:
         with self._opening_of(key):
             found = self._join(key, flags)
             if found is None:
-                return self.adopt(os.open(inode.proc(anchor), flags | _SAFE), status, flags)
+                return self.adopt(os.open(inode.proc(anchor), flags | SAFE), status, flags)
             try:
                 if os.readlink(inode.proc(anchor)) == os.readlink(inode.proc(found.descriptor)):
                     self._check(found, anchor, flags)
@@ -74,7 +76,26 @@ class Descriptions:
                 self.leave(found, flags)
                 raise
             self.leave(found, flags)
-            return Description(self, (0, 0), os.open(inode.proc(anchor), flags | _SAFE), flags)
+            return Description(self, (0, 0), os.open(inode.proc(anchor), flags | SAFE), flags)
+
+    def open_nowait(
+        self, status: os.stat_result, flags: int, granted: bool, opening: Callable[[int], int]
+    ) -> Description | None:
+        """`open` in the event loop, of a file with one name; None where a thread must do it. `opening` gives a new
+        descriptor for an access mode, or less than 0; who is `granted` that mode may join a description that is there.
+        """
+        key = status.st_dev, status.st_ino
+        lock = self._opening_of(key)
+        if not lock.acquire(blocking=False):
+            return None
+        try:
+            if key not in self._by_inode:
+                descriptor = opening(flags)
+                return self.adopt(descriptor, status, flags) if descriptor >= 0 else None
+            found = self._join(key, flags) if granted and self._by_inode[key].serves(flags) else None
+        finally:
+            lock.release()
+        return found
 
     def adopt(self, descriptor: int, status: os.stat_result, flags: int) -> Description:
         """The same of what has been opened already."""
@@ -101,6 +122,8 @@ class Descriptions:
         """Within: what the calling thread opens or cuts of this file, by name, does not break our own lease on it."""
         status = os.fstat(descriptor)
         found = self._by_inode.get((status.st_dev, status.st_ino))
+        if found is not None and not unchanged:
+            found.changed = True
         with found.lease.suspended(unchanged) if found is not None else contextlib.nullcontext():
             yield
 
@@ -125,7 +148,7 @@ class Descriptions:
     def _replace(self, description: Description, flags: int) -> None:
         """Give `description` another access mode."""
         with description.lease.suspended(), as_service():
-            other = os.open(inode.proc(description.descriptor), flags | _SAFE)
+            other = os.open(inode.proc(description.descriptor), flags | SAFE)
             try:
                 with description.ranges.moving(other, flags):
                     os.dup2(other, description.descriptor, inheritable=False)

@@ -75,7 +75,7 @@ class PosixFile(Metadata):
     async def _lock(self, ranges: RangeLocks, function: Callable[..., T], *args: object) -> T:
         """`function(*args)`, which locks or lets go: in a thread where another machine may be asked for it, or much is
         locked."""
-        if not (ranges.at_once and self._store.volumes.locks_at_once(self.key.device, self._descriptor)):
+        if not (ranges.at_once and self._is_local):
             return await self._hop(ANYONE, function, *args)
         self.hold()
         try:
@@ -172,6 +172,8 @@ class PosixFile(Metadata):
     def _for_writing(self) -> int:
         if not self._writable:
             raise Status(NT.INVALID_DEVICE_REQUEST if self.kind is not Kind.FILE else NT.ACCESS_DENIED, "not writable")
+        if self._description is not None:
+            self._description.changed = True
         return self._descriptor
 
     def _zero(self, offset: int, length: int) -> None:
@@ -198,7 +200,7 @@ class PosixFile(Metadata):
             if grows:
                 return
         if self._writable:
-            os.ftruncate(self._descriptor, size)
+            os.ftruncate(self._for_writing(), size)
         elif self.kind is Kind.FILE:
             with DESCRIPTIONS.alone(self._descriptor, unchanged=False):
                 os.truncate(inode.proc(self._descriptor), size)
@@ -263,6 +265,18 @@ class PosixFile(Metadata):
             if self._description is not None:
                 self._description.leave(self._flags)
 
+    def _may_write(self) -> bool:
+        """Whether closing may put something on the disk, or open the file anew for who goes on reading."""
+        if self._promised or not self._writable or self._description is None:
+            return self._promised or self._writable
+        description = self._description
+        return description.changed or description.users > 1 or not self._is_local
+
+    @property
+    def _is_local(self) -> bool:
+        """Whether no other machine is asked for what concerns its locks and opens."""
+        return self._store.volumes.locks_at_once(self.key.device, self._descriptor)
+
     async def close(self) -> None:
         if self._closing:
             return
@@ -271,7 +285,7 @@ class PosixFile(Metadata):
             if self._ranges and self._description is not None:
                 await self._threads.run(ANYONE, self._description.ranges.release, self._ranges)
         finally:
-            if self._writable or self._promised:  # the last close may write
+            if self._may_write():
                 await self._threads.run(self.who, self.abandon)
             else:
                 self.abandon()

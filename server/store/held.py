@@ -20,8 +20,9 @@ class Held(File):
     _threads: IdentityThreads
     _busy = 0
     """Calls under way."""
+    _closing = False
     _idle: Loan | None = None
-    """Set once the file is being closed; ends with the last call."""
+    """Ends with the last call that is under way while the file is being closed."""
 
     async def _hop(self, who: Identity | None, function: Callable[..., T], *args: Any) -> T:
         """`function(*args)` in an identity thread, with the descriptor held; FILE_CLOSED once it is being closed."""
@@ -41,12 +42,9 @@ class Held(File):
         if self._idle is not None and not self._busy:
             self._idle.set_result(None)
 
-    @property
-    def _closing(self) -> bool:
-        return self._idle is not None
-
     async def _finish(self) -> None:
         """Begin to close: let no call in, and wait until the last is out."""
-        self._idle = Loan()
+        self._closing = True
         if self._busy:
+            self._idle = Loan()
             await self._idle

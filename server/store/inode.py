@@ -11,7 +11,7 @@ from typing import Final
 
 from ..filetime import from_ns
 from . import attributes, syscalls
-from .attributes import Stored
+from .attributes import NOTHING, Stored
 from .base import Kind, Stat
 
 REPARSE = "user.smbdirect.REPARSE"
@@ -71,34 +71,44 @@ class Inode:
     """What was found at one moment. Its xattrs are reached by `path`: that of a descriptor under /proc, which is a
     link to be followed, or that of a name, which is not."""
 
-    __slots__ = ("follow", "path", "status", "stored", "xattrs")
+    __slots__ = ("_born", "_ea_size", "_tag", "follow", "path", "status", "stored", "xattrs")
 
-    def __init__(self, status: os.stat_result, path: str, follow: bool) -> None:
+    def __init__(
+        self, status: os.stat_result, path: str, follow: bool, xattrs: list[str], stored: Stored = NOTHING
+    ) -> None:
         self.status = status
         self.path = path
         self.follow = follow
-        self.xattrs: list[str] = []
-        self.stored = Stored(None, None)
+        self.xattrs = xattrs
+        self.stored = stored
+        self._born: int | None = None
+        self._ea_size: int | None = None
+        self._tag: int | None = None
+
+    @classmethod
+    def read(cls, status: os.stat_result, path: str, follow: bool) -> "Inode":
+        """With what is stored about its attributes."""
         if modes.S_ISLNK(status.st_mode):
-            return
-        self.xattrs = xattrs(path, follow)
-        if attributes.XATTR in self.xattrs:
-            value = xattr(path, attributes.XATTR, follow)
-            if value is not None:
-                self.stored = attributes.unpack(value)
+            return cls(status, path, follow, [])
+        names = xattrs(path, follow)
+        value = xattr(path, attributes.XATTR, follow) if attributes.XATTR in names else None
+        return cls(status, path, follow, names, attributes.unpack(value) if value is not None else NOTHING)
 
     @classmethod
     def of(cls, descriptor: int) -> "Inode":
         """What an O_PATH descriptor names."""
-        return cls(os.fstat(descriptor), proc(descriptor), True)
+        return cls.read(os.fstat(descriptor), proc(descriptor), True)
 
     @classmethod
     def bare(cls, descriptor: int) -> "Inode":
         """The same without what is stored about its attributes."""
-        found = cls.__new__(cls)
-        found.status, found.path, found.follow = os.fstat(descriptor), proc(descriptor), True
-        found.stored = Stored(None, None)
-        found.xattrs = xattrs(found.path)
+        path = proc(descriptor)
+        return cls(os.fstat(descriptor), path, True, xattrs(path))
+
+    def now(self, status: os.stat_result, descriptor: int) -> "Inode":
+        """The same file with the size and times it has by now, where nothing else of it has changed."""
+        found = Inode(status, proc(descriptor), True, self.xattrs, self.stored)
+        found._born, found._ea_size, found._tag = self._born, self._ea_size, self._tag
         return found
 
     @property
@@ -121,10 +131,12 @@ class Inode:
         """FILETIME: as stored, as the file system knows, else the oldest time there is."""
         if self.stored.created is not None:
             return self.stored.created
-        born = syscalls.birth(descriptor) if descriptor is not None else syscalls.birth_at(self.path)
-        if born is None:
-            born = min(self.status.st_mtime_ns, self.status.st_ctime_ns, self.status.st_atime_ns)
-        return from_ns(born)
+        if self._born is None:
+            born = syscalls.birth(descriptor) if descriptor is not None else syscalls.birth_at(self.path)
+            if born is None:
+                born = min(self.status.st_mtime_ns, self.status.st_ctime_ns, self.status.st_atime_ns)
+            self._born = from_ns(born)
+        return self._born
 
     def stat(self, descriptor: int | None = None, hidden: bool = False) -> Stat:
         """As queries see it; `hidden` adds that attribute."""
@@ -163,6 +175,11 @@ class Inode:
         """Bytes that the EAs take as FILE_FULL_EA_INFORMATION without their paddings, 0 where there are none."""
         if len(self.xattrs) <= (attributes.XATTR in self.xattrs):
             return 0
+        if self._ea_size is None:
+            self._ea_size = self._sum_of_eas()
+        return self._ea_size
+
+    def _sum_of_eas(self) -> int:
         total = 0
         for name in self.xattrs:
             if is_ea(name):
@@ -174,8 +191,10 @@ class Inode:
     def reparse_tag(self) -> int:
         if self.kind is Kind.SYMLINK:
             return 0xA000000C
-        value = xattr(self.path, REPARSE, self.follow) or b""
-        return int.from_bytes(value[:4], "little")
+        if self._tag is None:
+            value = xattr(self.path, REPARSE, self.follow) or b""
+            self._tag = int.from_bytes(value[:4], "little")
+        return self._tag
 
 
 def store_attributes(path: str, flags: int, created: int) -> None:

@@ -189,14 +189,17 @@ class Signals:
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     """What `call` gives. Where it meets a lease that is being broken (another process's for us, or ours for another
     process), it is tried again until that is over. Raises Status."""
-    deadline = asyncio.get_running_loop().time() + patience() + 1
+    deadline: float | None = None
     while True:
         try:
             return await call()
         except Status as status:
             if status.code != NT.RETRY:
                 raise
-        if asyncio.get_running_loop().time() > deadline:
+        now = asyncio.get_running_loop().time()
+        if deadline is None:
+            deadline = now + patience() + 1
+        elif now > deadline:
             raise Status(NT.SHARING_VIOLATION, "leased to another process")
         await asyncio.sleep(AGAIN)
 

@@ -157,7 +157,7 @@ class NameCache:
         if (
             listing.stamp == stamp
             and listing.own_changes <= max(_FEWEST, listing.counted)
-            and not (listing.doubted and self._clock() - stamp[0] > _tick(stamp))
+            and not (listing.doubted and self._clock() - stamp[0] > tick(stamp[0]))
         ):
             return
         listing.names.clear()
@@ -171,7 +171,7 @@ class NameCache:
         except PermissionError:  # this user may not read it, and finds exact names only; the next may
             return
         listing.stamp = stamp
-        listing.doubted = self._clock() - stamp[0] <= _tick(stamp)
+        listing.doubted = self._clock() - stamp[0] <= tick(stamp[0])
         listing.own_changes = 0
         self._account(listing)
 
@@ -194,9 +194,9 @@ def _stamp(status: os.stat_result) -> Stamp:
     return status.st_mtime_ns, status.st_ctime_ns
 
 
-def _tick(stamp: Stamp) -> int:
-    """How long another change may leave the directory's times at `stamp`."""
-    return _TICK if stamp[0] % 1_000_000_000 else _COARSE_TICK
+def tick(stamp: int) -> int:
+    """How long another change may leave a file's time at `stamp`; both in ns."""
+    return _TICK if stamp % 1_000_000_000 else _COARSE_TICK
 
 
 def _scan(directory: int) -> Iterator[str]:

@@ -19,6 +19,7 @@ from . import acls, attributes, data, eas, inode, names
 from .base import Identity, Kind, Make, New, Wanted
 from .descriptions import DESCRIPTIONS, Description
 from .inode import Inode
+from .known import Known, look
 from .namecache import Change
 from .options import Options
 from .resolve import Place, Resolver
@@ -50,6 +51,14 @@ class Opened:
         """The access mode it was opened with."""
         return (os.O_RDWR if self.readable else os.O_WRONLY) if self.writable else os.O_RDONLY
 
+    def use(self, description: Description, flags: int) -> None:
+        """From now on its descriptor is that of its data, opened with `flags`."""
+        os.close(self.descriptor)
+        self.descriptor, self.description = description.descriptor, description
+        self.inode.path = inode.proc(self.descriptor)
+        self.readable = flags != os.O_WRONLY
+        self.writable = flags != os.O_RDONLY
+
     def close(self) -> None:
         if self.description is not None:
             self.description.leave(self.flags)
@@ -57,16 +66,16 @@ class Opened:
             os.close(self.descriptor)
 
 
-def find_or_make(resolver: Resolver, options: Options, who: Identity, wanted: Wanted) -> Opened:
+def find_or_make(resolver: Resolver, known: Known, options: Options, who: Identity, wanted: Wanted) -> Opened:
     """Open what `wanted` names; the stream is not looked at, but that a file made for one is a plain file."""
     if not wanted.path:
-        return _root(resolver, wanted)
+        return _root(resolver, known, who, wanted)
     place = resolver.place(wanted.path)
     try:
         for _ in range(_RACES):
             found = resolver.child(place.directory, wanted.path[-1])
             if found is not None:
-                return _existing(found[0], place, wanted)
+                return _existing(found[0], place, known, who, wanted)
             if wanted.make is Make.NEVER:
                 raise Status(NT.OBJECT_NAME_NOT_FOUND, wanted.path[-1])
             with contextlib.suppress(FileExistsError):
@@ -76,25 +85,25 @@ def find_or_make(resolver: Resolver, options: Options, who: Identity, wanted: Wa
         place.close()
 
 
-def _root(resolver: Resolver, wanted: Wanted) -> Opened:
+def _root(resolver: Resolver, known: Known, who: Identity, wanted: Wanted) -> Opened:
     if wanted.make is Make.ALWAYS and not wanted.stream:
         raise Status(NT.OBJECT_NAME_COLLISION, "the share's root")
     descriptor = resolver.directory(())
-    found = Inode.of(descriptor)
-    return Opened(descriptor, found, False, acl=acls.of(found.status, found.path, found.xattrs))
+    found = known.look(who, descriptor)
+    return Opened(descriptor, found.inode, False, acl=found.acl)
 
 
-def _existing(descriptor: int, place: Place, wanted: Wanted) -> Opened:
+def _existing(descriptor: int, place: Place, known: Known, who: Identity, wanted: Wanted) -> Opened:
     opened: Opened | None = None
     try:
         if wanted.make is Make.ALWAYS and not wanted.stream:
             raise Status(NT.OBJECT_NAME_COLLISION, wanted.path[-1])
-        found = Inode.of(descriptor)
-        opened = Opened(descriptor, found, False)
-        if found.kind is Kind.FILE and not wanted.stream:
+        found = known.look(who, descriptor)
+        opened = Opened(descriptor, found.inode, False, acl=found.acl, parent=known.look(who, place.directory).acl)
+        if found.inode.kind is Kind.FILE and not wanted.stream:
             open_data(opened, wanted.access)
-        opened.acl = acls.of(found.status, found.path, found.xattrs)
-        opened.parent = acls.of_directory(place.directory)
+            if opened.description is not None:
+                found.modes.add(opened.flags)
     except BaseException:
         if opened is not None:
             opened.close()
@@ -106,23 +115,19 @@ def _existing(descriptor: int, place: Place, wanted: Wanted) -> Opened:
 
 def open_data(opened: Opened, wanted: int) -> None:
     """Replace the O_PATH descriptor by one for the data rights in the access mask `wanted`, where there are any."""
-    for flags in _modes(wanted):
+    for flags in modes(wanted):
         try:
             description = DESCRIPTIONS.open(opened.descriptor, opened.inode.status, flags)
         except PermissionError:
             if wanted & access.MAXIMUM_ALLOWED:
                 continue
             raise
-        os.close(opened.descriptor)
-        opened.descriptor, opened.description = description.descriptor, description
-        opened.inode.path = inode.proc(opened.descriptor)
-        opened.readable = flags != os.O_WRONLY
-        opened.writable = flags != os.O_RDONLY
+        opened.use(description, flags)
         return
 
 
-def _modes(wanted: int) -> tuple[int, ...]:
-    """The modes to try, best first."""
+def modes(wanted: int) -> tuple[int, ...]:
+    """The modes in which data is tried to be opened for the access mask `wanted`, best first."""
     reads, writes = wanted & _READS, wanted & _WRITES
     if wanted & access.MAXIMUM_ALLOWED:
         if writes:
@@ -210,16 +215,8 @@ def _keep(descriptor: int, options: Options, new: New) -> None:
 
 
 def _made(descriptor: int, directory: bool, above: bytes, shared: bool) -> Opened:
-    found = Inode.of(descriptor)
-    opened = Opened(
-        descriptor,
-        found,
-        True,
-        readable=not directory,
-        writable=not directory,
-        acl=acls.of(found.status, found.path, found.xattrs),
-        parent=above,
-    )
+    found, acl, _ = look(descriptor)
+    opened = Opened(descriptor, found, True, readable=not directory, writable=not directory, acl=acl, parent=above)
     if shared:
         opened.description = DESCRIPTIONS.adopt(descriptor, found.status, os.O_RDWR)
     return opened

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from ..status import Status
 from . import inode, naming, watching
+from .at_once import AtOnce
 from .base import Found, Identity, Path, Shape, Stat, Store, Wanted
 from .changes import ChangeTimes
 from .file import PosixFile
@@ -13,6 +14,7 @@ from .following import Follower, Heard
 from .identity import locate
 from .inode import Inode
 from .kernel_leases import patiently
+from .known import Known
 from .namecache import NameCache
 from .opening import Opened, find_or_make
 from .options import Options
@@ -40,6 +42,8 @@ class PosixStore(Store):
         self.changes = _CHANGES
         self.vetoed = options.vetoed()
         self.resolver = Resolver(root, NameCache(options.names_remembered), vetoed=self.vetoed)
+        self.known = Known(self.volumes, several=self.threads.switches)
+        self._at_once = AtOnce(self.resolver, self.threads, self.known)
         self.streams = Streams(self.resolver.root, not options.like_ksmbd)
 
     @property
@@ -52,8 +56,15 @@ class PosixStore(Store):
     async def open(self, who: Identity, wanted: Wanted) -> Found:
         return await patiently(lambda: self.threads.run(who, self._open, who, wanted, undo=_abandon))
 
+    def open_nowait(self, who: Identity, wanted: Wanted) -> Found | None:
+        opened = self._at_once.open(who, wanted)
+        return self._found(who, wanted, opened) if opened is not None else None
+
     def _open(self, who: Identity, wanted: Wanted) -> Found:
-        opened = find_or_make(self.resolver, self.options, who, wanted)
+        self.threads.introduce()
+        return self._found(who, wanted, find_or_make(self.resolver, self.known, self.options, who, wanted))
+
+    def _found(self, who: Identity, wanted: Wanted, opened: Opened) -> Found:
         try:
             if wanted.stream:
                 with unmaking(self.resolver, self.streams, opened):

@@ -19,9 +19,9 @@ from . import names, reparse, shortnames, syscalls
 from .base import Path
 from .namecache import NameCache
 
-_ANCHOR = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_DIRECTORY = _ANCHOR | os.O_DIRECTORY
-_BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
+ANCHOR = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = ANCHOR | os.O_DIRECTORY
+BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
 
 
 @dataclass(slots=True)
@@ -52,17 +52,21 @@ class Resolver:
         self._vetoed = vetoed
         self.root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         has = syscalls.has_openat2() if openat2 is None else openat2
-        self._directory = syscalls.How(_DIRECTORY, _BENEATH) if has else None
+        self._directory = syscalls.How(DIRECTORY, BENEATH) if has else None
 
     def close(self) -> None:
         os.close(self.root)
+
+    def vetoes(self, path: Path) -> bool:
+        """Whether any name of `path` is one that is not found."""
+        return self._vetoed is not None and any(map(self._vetoed, path))
 
     def directory(self, path: Path, last: Path = ()) -> int:
         """A descriptor of the directory `path`, a new one; raises OBJECT_PATH_NOT_FOUND, and STOPPED_ON_SYMLINK,
         which tells what is left of the path behind the link, with `last` at its end."""
         if not path:
-            return os.open(".", _DIRECTORY, dir_fd=self.root)
-        if self._vetoed is not None and any(map(self._vetoed, path)):
+            return os.open(".", DIRECTORY, dir_fd=self.root)
+        if self.vetoes(path):
             raise Status(NT.OBJECT_PATH_NOT_FOUND, "vetoed")
         spelled = b"/".join(map(names.check, path))
         if self._directory is not None:
@@ -89,10 +93,10 @@ class Resolver:
             return Place(self.root, name, borrowed=True)
         if self._directory is not None:
             return Place(self._directory.open(self.root, b"/".join(path)), name)
-        here = os.open(".", _DIRECTORY, dir_fd=self.root)
+        here = os.open(".", DIRECTORY, dir_fd=self.root)
         for component in path:
             try:
-                below = os.open(component, _DIRECTORY, dir_fd=here)
+                below = os.open(component, DIRECTORY, dir_fd=here)
             finally:
                 os.close(here)
             here = below
@@ -103,7 +107,7 @@ class Resolver:
         8.3 name, and how it is spelled on disk; None where there is none."""
         raw = names.check(name)
         try:
-            return os.open(raw, _ANCHOR, dir_fd=directory), raw
+            return os.open(raw, ANCHOR, dir_fd=directory), raw
         except FileNotFoundError:
             pass
         folded = names.fold(name)
@@ -112,7 +116,7 @@ class Resolver:
             if found is None:
                 return None
             try:
-                return os.open(found, _ANCHOR, dir_fd=directory), found
+                return os.open(found, ANCHOR, dir_fd=directory), found
             except FileNotFoundError:
                 self.cache.forget(directory)
         return None
@@ -128,7 +132,7 @@ class Resolver:
 
     def _walk(self, path: Path, last: Path) -> int:
         """`directory` a component at a time."""
-        here = os.open(".", _DIRECTORY, dir_fd=self.root)
+        here = os.open(".", DIRECTORY, dir_fd=self.root)
         try:
             for index, name in enumerate(path):
                 found = self.child(here, name)

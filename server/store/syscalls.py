@@ -16,6 +16,9 @@ from collections.abc import Iterable
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _syscall = _LIBC.syscall
 _syscall.restype = ctypes.c_long
+_quick_syscall = ctypes.PyDLL(None, use_errno=True).syscall
+"""For calls that never wait: it keeps the interpreter's lock, which costs more to take back than they take."""
+_quick_syscall.restype = ctypes.c_long
 
 _NUMBERS = {
     # name: (x86_64, aarch64)
@@ -29,6 +32,9 @@ _NUMBERS = {
     "openat2": (437, 437),
     "faccessat2": (439, 439),
     "signalfd4": (289, 74),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
 }
 _COLUMN = 1 if platform.machine() == "aarch64" else 0
 _NR = {name: ctypes.c_long(numbers[_COLUMN]) for name, numbers in _NUMBERS.items()}
@@ -41,6 +47,7 @@ AT_SYMLINK_NOFOLLOW = 0x100
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
+RESOLVE_CACHED = 0x20
 
 RENAME_NOREPLACE = 1
 
@@ -71,12 +78,19 @@ def _check(result: int) -> int:
 class How:
     """The flags of an openat2, packed once (struct open_how)."""
 
+    SIZE = _HOW.size
+
     def __init__(self, flags: int, resolve: int, mode: int = 0) -> None:
         self._how = ctypes.create_string_buffer(_HOW.pack(flags, mode, resolve), _HOW.size)
+        self.at = ctypes.addressof(self._how)
 
     def open(self, directory: int, path: bytes) -> int:
         """A new descriptor of `path` under `directory`."""
         return _check(_syscall(_NR["openat2"], directory, path, self._how, _HOW.size))
+
+    def open_quickly(self, directory: int, path: bytes) -> int:
+        """The same where `resolve` has RESOLVE_CACHED; less than 0 where it cannot be had at once."""
+        return int(_quick_syscall(_NR["openat2"], directory, path, self._how, _HOW.size))
 
 
 def has_openat2() -> bool:
@@ -154,6 +168,21 @@ def signalfd(signals: Iterable[int]) -> int:
     mask = ctypes.c_uint64(sum(1 << (number - 1) for number in signals))
     flags = os.O_NONBLOCK | os.O_CLOEXEC
     return _check(_syscall(_NR["signalfd4"], -1, ctypes.byref(mask), ctypes.c_size_t(8), flags))
+
+
+def io_uring_setup(entries: int, parameters: ctypes.Array[ctypes.c_char]) -> int:
+    """A new ring's descriptor, its `parameters` (struct io_uring_params) filled in."""
+    return _check(_syscall(_NR["io_uring_setup"], entries, parameters))
+
+
+def io_uring_register(ring: int, operation: int, number: int) -> int:
+    """An `operation` without an argument but a `number`."""
+    return _check(_syscall(_NR["io_uring_register"], ring, operation, None, number))
+
+
+def io_uring_enter(ring: int, submit: int, complete: int, flags: int) -> int:
+    """Submit calls that never wait, and have as many completed."""
+    return _check(_quick_syscall(_NR["io_uring_enter"], ring, submit, complete, flags, None, ctypes.c_size_t(0)))
 
 
 # -- credentials of the calling thread alone ----------------------------------------------------------------

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 
 from ..status import NT, Status, from_os_error
 from . import syscalls
-from .base import Identity
+from .base import Credentials, Identity
+from .ring import Ring
 
 T = TypeVar("T")
-_Credentials = tuple[int, int, tuple[int, ...]]
 _Job = tuple["Loan", Callable[..., Any], tuple[Any, ...], Identity | None]
 
 
@@ -33,8 +33,8 @@ ANYONE = Identity("anyone", -1, -1, (), frozenset(), b"", b"")
 class _Acting(threading.local):
     """What the calling thread acts as; None outside the pool, and while a switch is under way or has failed."""
 
-    credentials: _Credentials | None = None
-    service: _Credentials | None = None
+    credentials: Credentials | None = None
+    service: Credentials | None = None
 
 
 _acting = _Acting()
@@ -67,6 +67,7 @@ class IdentityThreads:
 
     def __init__(self, count: int = 16) -> None:
         self.switches = os.geteuid() == 0
+        self._ring = _ring() if self.switches else None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, name=f"store-{number}", daemon=True) for number in range(count)
@@ -96,6 +97,25 @@ class IdentityThreads:
             raise Status(NT.INVALID_PARAMETER, str(error)) from error
         return result
 
+    def open_nowait(self, who: Identity, directory: int, path: bytes, how: syscalls.How) -> int:
+        """In the event loop: openat2 as `who` with RESOLVE_CACHED. A new descriptor; less than 0 where it cannot be had
+        at once, or a thread has not acted as `who` yet."""
+        if not self.switches:
+            return how.open_quickly(directory, path)
+        if self._ring is None:
+            return -1
+        try:
+            return self._ring.open(who.credentials, directory, path, how)
+        except OSError:
+            self._ring = None
+            return -1
+
+    def introduce(self) -> None:
+        """In a thread of the pool: let `open_nowait` know whom it acts as."""
+        if self._ring is not None and _acting.credentials is not None:
+            with contextlib.suppress(OSError):
+                self._ring.introduce(_acting.credentials)
+
     def close(self) -> None:
         """Let what is queued end, then the threads; waits for them."""
         for _ in self._threads:
@@ -103,6 +123,9 @@ class IdentityThreads:
         for thread in self._threads:
             thread.join()
         self._threads = []
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
 
     def _work(self) -> None:
         """One thread's life."""
@@ -120,7 +143,7 @@ class IdentityThreads:
             problem: BaseException | None = None
             try:
                 if self.switches and who is not ANYONE:
-                    _become(service if who is None else (who.uid, who.gid, who.groups))
+                    _become(service if who is None else who.credentials)
                 result = function(*args)
             except BaseException as error:
                 problem = error
@@ -129,7 +152,14 @@ class IdentityThreads:
             del job, loan, function, args, who, result, problem
 
 
-def _become(wanted: _Credentials) -> None:
+def _ring() -> Ring | None:
+    try:
+        return Ring()
+    except OSError:
+        return None
+
+
+def _become(wanted: Credentials) -> None:
     """Make the calling thread act as `wanted`; does nothing where it does."""
     if wanted == _acting.credentials:
         return

@@ -11,6 +11,8 @@ _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _WITHOUT_HOLES = frozenset({"vfat", "msdos", "exfat"})
 _WITH_REFLINKS = frozenset({"btrfs", "xfs", "bcachefs", "ocfs2"})
 
+_TELLING_CHANGES = _IN_MEMORY | {"ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs"}
+
 _OF_THIS_MACHINE = _IN_MEMORY | _WITHOUT_HOLES | {
     "ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "zfs", "overlay",
 }  # fmt: skip
@@ -45,6 +47,10 @@ class Volumes:
     def locks_at_once(self, device: int, descriptor: int) -> bool:
         """Whether a lock on its files is a matter of memory, and no other machine is asked."""
         return self.kind(device, descriptor) in _OF_THIS_MACHINE
+
+    def tells_changes(self, device: int, descriptor: int) -> bool:
+        """Whether whatever changes of a file but its data moves its change time, as this machine sees it at once."""
+        return self.kind(device, descriptor) in _TELLING_CHANGES
 
     def check_room(self, descriptor: int, size: int) -> None:
         """Whether an open file could grow to `size` bytes without holes; raises OSError as growing it would."""

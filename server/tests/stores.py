@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path as Directory
@@ -64,10 +65,38 @@ def walking_store(directory: Directory) -> PosixStore:
     return store
 
 
+class AtOnceStore(PosixStore):
+    """Opens without a thread what can be opened so, and knows files as soon as it has seen them."""
+
+    def __init__(self, root: str, options: Options) -> None:
+        super().__init__(root, options)
+        self.known.clock = lambda: time.time_ns() + 10**10
+
+    async def open(self, who: Identity, wanted: Wanted) -> Found:
+        return self.open_nowait(who, wanted) or await super().open(who, wanted)
+
+
+def at_once_store(directory: Directory) -> AtOnceStore:
+    posix_store(directory).resolver.close()
+    if not _tells_changes_apart(directory):
+        pytest.skip("the kernel's clock of file times is too coarse to know files as soon as they are made")
+    return AtOnceStore(str(directory), options())
+
+
+def _tells_changes_apart(directory: Directory) -> bool:
+    """Whether two changes right after each other have two times, as from Linux 6.13 on."""
+    times = set()
+    for mode in (0o711, 0o755) * 4:
+        directory.chmod(mode)
+        times.add(directory.stat().st_ctime_ns)
+    return len(times) == 8
+
+
 MAKERS: dict[str, Callable[[Directory], Store]] = {
     "memory": lambda directory: MemoryStore(),
     "posix": posix_store,
     "without openat2": walking_store,
+    "at once": at_once_store,
 }
 
 
