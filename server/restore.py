@@ -13,6 +13,7 @@ from .journal import Row
 from .keeping import LOCK, VERSION, unpack_path
 from .lease import Lease
 from .lock import Locks, Range
+from .messages.create import CreateAction
 from .messages.fscc_file import FileAttribute
 from .open import Mode, Open
 from .oplock import RIGHTS, Oplock, level_of
@@ -51,6 +52,8 @@ async def _put_back(server: "Server", row: Row) -> None:
     try:
         if await found.file.identity() != row.identity:
             raise Status(NT.OBJECT_NAME_NOT_FOUND, "its name is another file's")
+        if row.action != CreateAction.OPENED:
+            await found.file.mark(b"")  # its CREATE need not be known by it any more
         opened = _open(server, row, tree, found)
     except BaseException:
         await found.file.close()

@@ -16,7 +16,8 @@ from .create_answer import answer, hand_over
 from .create_asked import Asked, cuts, take_apart
 from .create_caching import cached, check_key, clear, grant_caching, wish_of
 from .create_check import check_kind, check_request, grant
-from .create_durable import Claim, claim_of, grant_durable, name_handle, take_over
+from .create_doing import mark, name_doing, open_again, unmark
+from .create_durable import Claim, claim_of, grant_durable, name_handle, outlives_us, take_over
 from .pipe import open_pipe
 
 TRIES = 8
@@ -40,6 +41,8 @@ async def create(work: Work, request: CreateRequest) -> CreateResponse:
     repeated = await replay(work, request, claim, key)
     if repeated is not None:
         return repeated
+    if outlives_us(work, claim) and not asked.wanted.new.directory:
+        name_doing(work, asked, key)
     work.lasting = True  # as with Windows and Samba, whatever 3.3.7.1 says of pending requests
     with work.connection.server.opens.handles.creating(key):
         return await _create(work, asked, claim)
@@ -79,6 +82,8 @@ async def _open(work: Work, asked: Asked) -> Found:
     store = tree.share.store
     assert store is not None
     if wanted.make is Make.NEVER or tree.access & FILE_WRITE_DATA:
+        if asked.repeats:
+            return await open_again(work, asked, store)
         return store.open_nowait(tree.who, wanted) or await store.open(tree.who, wanted)
     return await _open_only(tree.who, wanted, store)
 
@@ -121,7 +126,7 @@ async def _register(work: Work, asked: Asked, found: Found, claim: Claim, wish: 
 async def _finish(work: Work, asked: Asked, found: Found, opened: Open, claim: Claim, wish: Wish) -> CreateResponse:
     """Cut what was there where that was asked, and say what the client has now."""
     request, opens = asked.request, work.connection.server.opens
-    action = CreateAction.CREATED if found.made else CreateAction.OPENED
+    action = CreateAction.CREATED if found.made else CreateAction.OPENED if found.before is None else found.before
     stat = found.stat
     if cuts(request, found):
         superseded = request.disposition == Disposition.SUPERSEDE
@@ -129,12 +134,16 @@ async def _finish(work: Work, asked: Asked, found: Found, opened: Open, claim: C
         if opened.closed:
             raise Status(NT.FILE_CLOSED, "closed while it was being cut")
         action = CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
+    if action != CreateAction.OPENED and (found.file.stream or not found.made):
+        await mark(asked, found, action)
     await opens.breaks.local.prepare(opened, wish.rights)
     hand_over(work, opened)
     response = answer(work, request, found, opened, stat, action)
     grant_caching(work, asked, found, opened, wish)
     name_handle(work, claim, opened, action)
     lasting = await grant_durable(work, claim, opened, wish)
+    if action != CreateAction.OPENED:
+        await unmark(asked, opened)
     response.oplock_level, contexts = cached(opened)  # it may have been broken meanwhile
     response.contexts = contexts + lasting + response.contexts
     if action != CreateAction.OPENED:

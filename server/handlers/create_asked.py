@@ -34,6 +34,10 @@ class Asked:
     """It must be no directory: that was said, or its unnamed data was named."""
     hidden: bool
     """Its name alone makes it HIDDEN."""
+    mark: bytes = b""
+    """What says that a file was made or cut by this CREATE; b"" where nobody need know that after the server."""
+    repeats: bool = False
+    """It may have been carried out before the server was killed."""
 
 
 def take_apart(work: Work, request: CreateRequest) -> Asked:
@@ -74,4 +78,4 @@ def take_apart(work: Work, request: CreateRequest) -> Asked:
 
 
 def cuts(request: CreateRequest, found: Found) -> bool:
-    return not found.made and request.disposition in OVERWRITES
+    return not found.made and found.before is None and request.disposition in OVERWRITES

@@ -1,6 +1,6 @@
 """What refuses a CREATE: the request itself, what its name leads to, and the access it may have (MS-FSA 2.1.5.1)."""
 
-from ..messages.create import CreateOptions, CreateRequest, Disposition
+from ..messages.create import CreateAction, CreateOptions, CreateRequest, Disposition
 from ..messages.fscc_file import FileAttribute as Attribute
 from ..messages.reparse import ReparseBuffer, ReparseTag, SymbolicLink, SymbolicLinkError
 from ..security.access import (
@@ -62,7 +62,7 @@ async def check_kind(asked: Asked, found: Found) -> None:
         raise Status(NT.NOT_A_DIRECTORY)
     if wanted.delete_on_close and not wanted.path and not wanted.stream:
         raise Status(NT.CANNOT_DELETE, "the share's root")
-    if found.made:
+    if found.made or found.before == CreateAction.CREATED:
         return
     if attributes & Attribute.READONLY and kind is Kind.FILE:
         if map_generic(request.desired_access) & (FILE_WRITE_DATA | FILE_APPEND_DATA) or cuts(request, found):

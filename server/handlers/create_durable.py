@@ -113,7 +113,7 @@ async def grant_durable(work: Work, claim: Claim, opened: Open, wish: Wish) -> l
         return []
     handle.timeout = _timeout(work, claim)
     handle.durable = opened.caching is not None and bool(opened.caching.rights & wish.rights & HANDLE)
-    if _may_outlive_us(work, claim):
+    if outlives_us(work, claim):
         await work.connection.server.keeping.begin(opened)
     if opened.closed:
         raise Status(NT.FILE_CLOSED, "closed while it was made persistent")
@@ -121,18 +121,22 @@ async def grant_durable(work: Work, claim: Claim, opened: Open, wish: Wish) -> l
 
 
 def may_last(work: Work, opened: Open) -> bool:
-    """Whether opens like this one may outlive their connection at all; those of guests cannot be told apart."""
-    assert work.session is not None
-    on = work.connection.server.keeps(opened.tree.share)
-    return on and work.session.trusted and opened.pipe is None and opened.file.kind is Kind.FILE
+    """Whether opens like this one may outlive their connection at all."""
+    return _may_anything_last(work) and opened.pipe is None and opened.file.kind is Kind.FILE
 
 
-def _may_outlive_us(work: Work, claim: Claim) -> bool:
+def _may_anything_last(work: Work) -> bool:
+    """Opens of guests cannot be told apart."""
+    assert work.session is not None and work.tree is not None
+    return work.connection.server.keeps(work.tree.share) and work.session.trusted
+
+
+def outlives_us(work: Work, claim: Claim) -> bool:
     """Whether a persistent handle is asked for where there are any: whatever it caches, and if it caches nothing."""
     assert work.tree is not None
     asked = claim.second is not None and claim.second.flags & DURABLE_PERSISTENT
     known = work.connection.negotiated.capabilities & Capability.PERSISTENT_HANDLES
-    return bool(asked and known) and work.tree.share.continuously_available
+    return bool(asked and known) and work.tree.share.continuously_available and _may_anything_last(work)
 
 
 def _timeout(work: Work, claim: Claim) -> float:

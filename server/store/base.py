@@ -124,6 +124,8 @@ class New:
     eas: Sequence[Ea] = ()
     allocation: int = 0
     reparse: bytes | None = None
+    mark: bytes = b""
+    """What is kept with a file that is made, from before it has its name on; see `File.mark`."""
 
 
 @dataclass(slots=True)
@@ -197,6 +199,14 @@ class File(ABC):
     @abstractmethod
     async def identity(self) -> bytes:
         """What tells the file from all that were or will be here, also after a restart; for `Store.locate`."""
+
+    @abstractmethod
+    async def mark(self, mark: bytes) -> None:
+        """Keep `mark` with the file, whoever opens it, instead of what was kept so; b"": nothing any more."""
+
+    @abstractmethod
+    async def marked(self) -> bytes:
+        """The mark, or b""; also where the file system keeps none."""
 
     @abstractmethod
     async def stat(self) -> Stat: ...
@@ -352,6 +362,8 @@ class Found:
     """Whether the file itself was made; `made` is about the stream where one was asked for."""
     parent: bytes = b""
     """The parent directory's descriptor (DELETE and READ_ATTRIBUTES may come from it), b"" for the root."""
+    before: int | None = None
+    """The `CreateAction` that a CREATE, which is now repeated, carried out before the server was killed."""
 
 
 class Store(ABC):

@@ -51,6 +51,7 @@ class Node:
     reparse: bytes = b""
     children: "dict[str, Link]" = field(default_factory=dict)
     links: int = 1
+    mark: bytes = b""
 
     @property
     def identity(self) -> bytes:
@@ -208,6 +209,7 @@ class MemoryStore(Store):
         node.reparse = new.reparse or b""
         set_eas(node, new.eas)
         node.data.reserved = new.allocation
+        node.mark = new.mark
         link = Link(name, node, above)
         above.node.children[names.fold(name)] = link
         above.node.modified = above.node.changed = self.now()

@@ -60,6 +60,12 @@ class MemoryFile(File):
     async def identity(self) -> bytes:
         return self._node.identity
 
+    async def mark(self, mark: bytes) -> None:
+        self._node.mark = mark
+
+    async def marked(self) -> bytes:
+        return self._node.mark
+
     async def stat(self) -> Stat:
         found = self._node.stat()
         if self.stream:

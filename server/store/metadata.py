@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..status import NT, Status
-from . import acls, attributes, basic, data, eas, inode, links
+from . import acls, attributes, basic, data, eas, inode, links, marks
 from .base import Ea, Kind, New, Stat, Stream
 from .basic import Basic
 from .descriptions import DESCRIPTIONS, Description
@@ -31,6 +31,12 @@ class Metadata(Held):
 
     async def identity(self) -> bytes:
         return await self._hop(ANYONE, identity, self._descriptor)
+
+    async def mark(self, mark: bytes) -> None:
+        await self._hop(self.who, marks.put, self._descriptor, mark)
+
+    async def marked(self) -> bytes:
+        return await self._hop(self.who, marks.get, self._descriptor)
 
     async def stat(self) -> Stat:
         return await self._hop(self.who, self._stat)

@@ -15,7 +15,7 @@ from server.security import access, descriptors
 
 from .. import filetime
 from ..status import NT, Status
-from . import acls, attributes, data, eas, inode, names
+from . import acls, attributes, data, eas, inode, marks, names
 from .base import Identity, Kind, Make, New, Wanted
 from .descriptions import DESCRIPTIONS, Description
 from .inode import Inode
@@ -148,7 +148,7 @@ def make(resolver: Resolver, options: Options, who: Identity, wanted: Wanted, pl
     with resolver.cache.change(place.directory) as change:
         if change.holds(names.fold(wanted.path[-1])):
             raise FileExistsError
-        descriptor = (_make_directory if directory else _make_file)(place, options)
+        descriptor = _make_directory(place, options) if directory else _make_file(place, options, wanted)
         change.made(place.name)
         try:
             _furnish(descriptor, options, wanted, acl)
@@ -167,8 +167,11 @@ def refuse_doomed(wanted: Wanted) -> None:
         raise Status(NT.CANNOT_DELETE, "READONLY")
 
 
-def _make_file(place: Place, options: Options) -> int:
-    return os.open(place.name, os.O_RDWR | _NEW, options.file_mode(False), dir_fd=place.directory)
+def _make_file(place: Place, options: Options, wanted: Wanted) -> int:
+    mode = options.file_mode(False)
+    if wanted.new.mark and not wanted.stream:
+        return marks.make(place.directory, place.name, mode, wanted.new.mark)
+    return os.open(place.name, os.O_RDWR | _NEW, mode, dir_fd=place.directory)
 
 
 def _make_directory(place: Place, options: Options) -> int:

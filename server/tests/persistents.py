@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.client import File, Settings, Tree
+from benchmarks.client import Element, File, Settings, Tree
 from server.config import Share
-from server.messages.create import CreateContext, CreateResponse
+from server.messages.create import CreateContext, CreateRequest, CreateResponse
 from server.messages.create_contexts import (
     DURABLE_PERSISTENT,
     ContextName,
@@ -45,13 +45,20 @@ class Lives:
             clock = Clock(here)
             await here.server.open_state(here.server.config)
             result = await use(here, clock)
-            left = self.state.with_name(self.state.name + "+")
-            if killed and self.state.exists():
-                shutil.copytree(self.state, left)
+            if killed and self.state.exists() and not self._left.exists():
+                self.kill()
             await here.server.stop([])
             if killed:
-                self.state = left
+                self.state = self._left
             return result
+
+    @property
+    def _left(self) -> Path:
+        return self.state.with_name(self.state.name + "+")
+
+    def kill(self) -> None:
+        """What the server does from now on has no effect on its next life, but for that on files."""
+        shutil.copytree(self.state, self._left)
 
     async def tree(self, here: Whole, who: Settings | None = None) -> Tree:
         return await (await here.session(who or self.settings, login())).connect(SHARE)
@@ -63,6 +70,12 @@ def persistent(guid: bytes = GUID, milliseconds: int = 0) -> CreateContext:
 
 def back(file_id: bytes, guid: bytes = GUID, flags: int = DURABLE_PERSISTENT) -> CreateContext:
     return CreateContext(ContextName.DH2C, DurableReconnectV2(file_id, guid, flags).pack())
+
+
+async def create(tree: Tree, disposition: int, flags: int = 0, guid: bytes = GUID, **more: Any) -> CreateResponse:
+    """Ask for a persistent handle, with flags for the request's header."""
+    request = CreateRequest(more.pop("name", "file"), 0x1F01FF, disposition, contexts=[persistent(guid)], **more)
+    return await (await tree.client.post_one(Element(request, tree.id, flags), tree.security)).result(CreateResponse)
 
 
 def is_persistent(created: CreateResponse) -> bool | None:

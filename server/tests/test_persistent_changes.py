@@ -23,7 +23,7 @@ from server.status import NT
 from server.store.base import Make, Wanted
 from server.store.memory_file import MemoryFile
 from server.tests.durables import KEY, RH, RWH, lease, make, settings
-from server.tests.persistents import Lives, again, back, first, in_lives, is_persistent, lease_of, persistent
+from server.tests.persistents import Lives, again, back, create, first, in_lives, is_persistent, lease_of, persistent
 from server.tests.served import Whole, settle
 from server.tests.stores import refused
 
@@ -55,18 +55,12 @@ def test_a_lock_whose_answer_was_lost_is_had_once(tmp_path: Path) -> None:
     in_lives(tmp_path, use, second)
 
 
-async def create(lives: Lives, here: Whole, flags: int) -> CreateResponse:
-    tree = await lives.tree(here)
-    request = CreateRequest("file", 0x1F01FF, Disposition.CREATE, contexts=[persistent()])
-    return await (await tree.client.post_one(Element(request, tree.id, flags), tree.security)).result(CreateResponse)
-
-
 def test_a_create_whose_answer_was_lost_makes_no_second_open(tmp_path: Path) -> None:
     async def use(lives: Lives, here: Whole, _: None) -> CreateResponse:
-        return await create(lives, here, 0)
+        return await create(await lives.tree(here), Disposition.CREATE)
 
     async def second(lives: Lives, here: Whole, before: CreateResponse) -> None:
-        created = await create(lives, here, Flags.REPLAY)
+        created = await create(await lives.tree(here), Disposition.CREATE, Flags.REPLAY)
         assert (created.file_id[:8], created.action) == (before.file_id[:8], CreateAction.CREATED)
         assert is_persistent(created)
         assert len(here.server.opens.by_volatile) == 1

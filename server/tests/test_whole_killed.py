@@ -1,19 +1,22 @@
 """The server, a process of its own, is killed with SIGKILL: clients with persistent handles go on with the next one."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from benchmarks.client import Element, File, Tree
-from server.messages.create import Disposition
+from server.messages.create import CreateAction, Disposition
 from server.messages.file import LockElement, LockFlags, LockRequest, LockResponse
+from server.messages.header import Flags
 from server.status import NT, Status
+from server.store import marks
 from server.testing import NotStarted, Ours, names
 from server.tests.dialled import dialled, tree_of
 from server.tests.durables import lease, make, settings
-from server.tests.persistents import again, back, is_persistent, persistent
+from server.tests.persistents import again, back, create, is_persistent, persistent
 from server.tests.served import pattern
 from server.tests.stores import NEEDS_ROOT, refused
 
@@ -109,6 +112,31 @@ def test_every_answer_holds_whenever_the_server_dies(server: Ours) -> None:
                 file = await tree.create(f"file{number}", contexts=[back(file.id, bytes([number]) * 16)])
                 with refused(NT.LOCK_NOT_GRANTED):
                     await lock(file, 2)
+
+    asyncio.run(use())
+
+
+def test_creates_without_an_answer_are_repeated_and_find_no_file_of_theirs_in_their_way(server: Ours) -> None:
+    async def make_one(tree: Tree, number: int, flags: int = 0) -> None:
+        guid = bytes([number]) * 16
+        created = await create(tree, Disposition.CREATE, flags, guid, name=f"file{number}")
+        assert created.action == CreateAction.CREATED and is_persistent(created)
+
+    async def use() -> None:
+        async with dialled(server, replace(CLIENT)) as client:
+            tree = await tree_of(client)
+            tasks = [asyncio.ensure_future(make_one(tree, number)) for number in range(1, MANY)]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            server.kill()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        server.start()
+        async with dialled(server, replace(CLIENT)) as client:
+            tree = await tree_of(client)
+            for number, task in enumerate(tasks, 1):
+                if task.exception() is not None:
+                    await make_one(tree, number, Flags.REPLAY)
+        files = list(server.path().iterdir())
+        assert len(files) == MANY - 1 and not any(marks.XATTR in os.listxattr(file) for file in files)
 
     asyncio.run(use())
 
