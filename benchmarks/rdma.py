@@ -31,7 +31,8 @@ TITLE = "SMB Direct with the project's own client"
 MIB = 1 << 20
 DIRECTIONS = ("read", "write")
 DEVICES = {"rxe": "rxe0", "siw": "siw0"}
-RAW_COUNTS = {"rxe": 24, "siw": 64}
+BARE = "Beside the bare device"
+RAW_COUNTS = {"rxe": 24, "siw": 128}
 """Blocks that perftest moves: about as long as the other figures take."""
 LIMIT = 1500
 
@@ -73,21 +74,24 @@ class Table:
         return line_chart(self.title, self.across, "MB/s", [place.name for place in self.places], self.lines())
 
 
+WHOLE = Place("8M", Load("read", 8 * MIB, depth=perftest.DEPTH))
+
+
 def tables() -> list[Table]:
-    whole, sizes = Load("read", 8 * MIB), (MIB // 2, MIB, 4 * MIB, 8 * MIB, 16 * MIB)
+    whole, sizes = WHOLE.load, (MIB // 2, 2 * MIB, 8 * MIB, 16 * MIB)
     return [
         Table(
             "One descriptor against many, 8 MiB", "buffer descriptors", "descriptors.svg",
-            [Place(str(count), replace(whole, descriptors=count)) for count in (1, 2, 4, 8, 16, 31, 64)],
+            [Place(str(count), replace(whole, descriptors=count)) for count in (1, 2, 4, 16, 64)],
             tuple(DEVICES),
         ),
         Table(
             "Sizes of one request", "size", "sizes.svg",
-            [Place(shown(size), replace(whole, size=size)) for size in sizes], tuple(lab.ADDRESSES),
+            [Place(shown(size), replace(whole, size=size)) for size in sizes], tuple(DEVICES),
         ),
         Table(
             "Connections, 8 MiB, two requests in flight on each", "connections", "connections.svg",
-            [Place(str(count), replace(whole, depth=2), count) for count in (1, 2, 4, 8)], tuple(lab.ADDRESSES),
+            [Place(str(count), replace(whole, depth=2), count) for count in (1, 2, 4, 8)], tuple(DEVICES),
         ),
     ]  # fmt: skip
 
@@ -97,99 +101,95 @@ async def take(table: Table, seconds: float) -> None:
     for way in table.ways:
         for place in table.places:
             for rw in DIRECTIONS[::-1]:  # what is read has been written
-                figure = float("nan")
-                try:
-                    figure = await once(way, place, rw, seconds)
-                except (Lost, Malformed, Status, OSError) as failure:
-                    print(f"{table.title}: {rw}, {way}, {place.name}: {failure}", flush=True)
+                figure = await tried(table.title, way, place, rw, seconds)
                 table.figures.setdefault((way, rw, place.name), []).append(figure)
 
 
+async def tried(title: str, way: str, place: Place, rw: str, seconds: float) -> float:
+    """MB/s over fresh connections; NaN where they fail, and why is printed."""
+    try:
+        return await once(way, place, rw, seconds)
+    except (Lost, Malformed, Status, OSError) as failure:
+        print(f"{title}: {rw}, {way}, {place.name}: {failure}", flush=True)
+        return float("nan")
+
+
 async def once(way: str, place: Place, rw: str, seconds: float) -> float:
-    """MB/s over fresh connections."""
+    """MB/s over fresh connections. Raises Lost, Malformed, Status, OSError."""
     arena = Arena()
     try:
         async with AsyncExitStack() as stack:
-            who = (lab.ADDRESSES[way], way != "TCP", arena, names()[0], PASSWORD)
+            who = (lab.ADDRESSES[way], True, arena, names()[0], PASSWORD)
             files = [await stack.enter_async_context(opened(*who)) for _ in range(place.connections)]
             load = replace(place.load, direction=rw)
-            return await measure(files, arena, fitting(load, files[0].tree.client.agreement.max_read), seconds)
+            return await measure(files, arena, load, seconds)
     finally:
         arena.close()
 
 
-def fitting(load: Load, most: int) -> Load:
-    """`load` with blocks that the server takes: over TCP 16 MiB are a little less."""
-    return replace(load, size=min(load.size, most))
+@dataclass(slots=True)
+class Bare:
+    """This server and perftest in turn over the same device, each with as many requests in flight."""
 
+    figures: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+    """MB/s by way, direction and whose they are."""
 
-class Raw:
-    """perftest's figures, by way and direction."""
-
-    def __init__(self) -> None:
-        self.figures: dict[tuple[str, str], list[float]] = {}
-
-    def take(self) -> None:
+    def take(self, seconds: float) -> None:
+        """One turn, while the server runs."""
         for way, device in DEVICES.items():
             for rw, tool in perftest.TOOLS.items():
-                figure = perftest.measure(tool, device, lab.ADDRESSES[way], 8 * MIB, RAW_COUNTS[way])
-                self.figures.setdefault((way, rw), []).append(figure)
+                ours = asyncio.run(tried(BARE, way, WHOLE, rw, seconds))
+                raw = perftest.measure(tool, device, lab.ADDRESSES[way], WHOLE.load.size, RAW_COUNTS[way])
+                self.add(way, rw, ours, raw)
 
-    def text(self, sizes: Table) -> str:
-        """Beside what the client reached in requests of the same size."""
+    def add(self, way: str, rw: str, ours: float, raw: float) -> None:
+        self.figures.setdefault((way, rw, "ours"), []).append(ours)
+        self.figures.setdefault((way, rw, "raw"), []).append(raw)
+
+    def text(self) -> str:
         rows = []
-        for (way, rw), turns in self.figures.items():
-            ours = results.median(sizes.figures.get((way, rw, shown(8 * MIB)), []))
-            raw = results.median(turns)
-            rows.append(
-                [
-                    f"{rw}, {way}",
-                    results.figure(ours),
-                    results.figure(raw),
-                    results.ratio(ours, raw),
-                    perftest.TOOLS[rw],
-                ]
-            )
+        for way in DEVICES:
+            for rw, tool in perftest.TOOLS.items():
+                ours, raw = (results.median(self.figures.get((way, rw, whose), [])) for whose in ("ours", "raw"))
+                rows.append([f"{rw}, {way}", *map(results.figure, (ours, raw)), results.ratio(ours, raw), tool])
         heads = ["8 MiB, 8 in flight", "this server, MB/s", "device, MB/s", "ratio", "device by"]
-        return f"### Beside the bare device\n\n{results.table(heads, rows)}"
+        how = {"the device": " ".join(perftest.command("ib_write_bw", "rxe0", WHOLE.load.size, RAW_COUNTS["rxe"]))}
+        return f"### {BARE}\n\n{results.table(heads, rows)}\n\n{results.listed(how)}"
 
 
-def run(chosen: Sequence[Table], raw: Raw, rounds: int, seconds: float) -> None:
-    with_raw = not missing(*perftest.TOOLS.values())
+def run(chosen: Sequence[Table], bare: Bare | None, rounds: int, seconds: float) -> None:
     for number in range(rounds):
         with OverRdma(lab.SCRATCH, "16M") as server:
             for table in chosen:
                 asyncio.run(take(table, seconds))
+            if bare is not None:
+                bare.take(2 * seconds)
             server.stop()
-        if with_raw:
-            raw.take()
-        print(f"round {number + 1} of {rounds}", *(table.text() for table in chosen), sep="\n\n", flush=True)
+        parts = [f"round {number + 1} of {rounds}", *(table.text() for table in chosen)]
+        print(*parts, *([bare.text()] if bare else []), sep="\n\n", flush=True)
 
 
-def told(chosen: Sequence[Table], raw: Raw, rounds: int) -> str:
+def told(chosen: Sequence[Table], bare: Bare | None, rounds: int) -> str:
     """The section: machine, tables, command lines."""
     about = results.machine(perftest=results.package("perftest"), pyverbs=results.package("python3-pyverbs"))
     parts = [f"In the lab ({about}), shares on tmpfs, 8 requests in flight where not said, medians of {rounds} turns."]
     parts += [table.text() for table in chosen]
-    sizes = next((table for table in chosen if table.file == "sizes.svg"), None)
-    if sizes is not None and raw.figures:
-        parts.append(raw.text(sizes))
-        parts.append(results.listed({"the device": " ".join(perftest.command("ib_write_bw", "rxe0", 8 * MIB, 24))}))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *([bare.text()] if bare else [])])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rdma", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.6, help="of each figure (default 0.6)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each figure (default 0.5)")
     parser.add_argument("--only", default="", metavar="WORD", help="leave out tables without this in their title")
     parser.add_argument("--output", type=Path, help="also write the tables to this file, and pictures beside it")
     given = parser.parse_args(argv)
     if not lab.inside():
         return lab.repeat("benchmarks.rdma", sys.argv[1:] if argv is None else argv, LIMIT)
-    chosen, raw = [table for table in tables() if given.only in table.title], Raw()
-    run(chosen, raw, given.rounds, given.seconds)
-    said = told(chosen, raw, given.rounds)
+    chosen = [table for table in tables() if given.only in table.title]
+    bare = Bare() if given.only in BARE and not missing(*perftest.NEEDED) else None
+    run(chosen, bare, given.rounds, given.seconds)
+    said = told(chosen, bare, given.rounds)
     print(f"\n{said}")
     if given.output:
         results.record(given.output, TITLE, said)

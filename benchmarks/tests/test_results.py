@@ -136,14 +136,27 @@ def test_descriptors_cover_the_whole_in_order() -> None:
     assert all(part.length for part in parts)
 
 
-def test_the_devices_figure_stands_beside_requests_of_the_same_size() -> None:
-    sizes = next(table for table in rdma.tables() if table.file == "sizes.svg")
-    sizes.figures["siw", "read", "8M"] = [450.0]
-    raw = rdma.Raw()
-    raw.figures["siw", "read"] = [500.0]
-    assert "| read, siw | 450 | 500 | 0.90 | ib_write_bw |" in raw.text(sizes)
-    assert "| read, siw | - | - | - | 450 | - |" in sizes.text()
+def test_the_devices_figure_stands_beside_this_servers() -> None:
+    bare = rdma.Bare()
+    for ours, raw in ((450.0, 500.0), (NAN, 500.0), (440.0, NAN)):
+        bare.add("siw", "read", ours, raw)
+    assert "| read, siw | 445 | 500 | 0.89 | ib_write_bw |" in bare.text()
+    assert "| read, rxe | - | - | - | ib_write_bw |" in bare.text()
+
+
+def test_a_place_that_was_not_measured_is_a_dash() -> None:
+    table = rdma.tables()[0]
+    table.figures["siw", "read", "16"] = [450.0]
+    assert "| read, siw | - | - | - | 450 | - |" in table.text()
 
 
 def test_perftest_takes_its_turns_through_the_connection_manager() -> None:
     assert "-R" in perftest.command("ib_read_bw", "siw0", 8 << 20, 4)  # iWARP has no other way
+
+
+def test_perftest_is_timed_between_the_head_of_its_figures_and_the_figures() -> None:
+    lines = ["--------", " Number of qps : 1", " #bytes     #iterations    BW peak[MB/sec]", " 8388608    24    0.00"]
+    timed = list(zip((1.0, 2.0, 3.5, 5.0), lines, strict=True))
+    assert perftest.span(timed) == 1.5
+    for count in range(len(lines)):
+        assert perftest.span(timed[:count]) != perftest.span(timed[:count])
