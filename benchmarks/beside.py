@@ -1,0 +1,80 @@
+"""This server and Samba side by side on the loopback address, for the benchmarks that take turns with them."""
+
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from server.status import Status
+from server.testing import Ours, Running, Samba, names
+from smbdirect.wire import Malformed
+from transport.base import Lost
+
+from .grid import OURS, SAMBA, Grid
+
+FAILED = (Lost, Malformed, Status, OSError)
+SPAN = 16 << 20
+"""Bytes of each file that is read and written; all of them stay in the page cache."""
+FILES = 16
+WIDEST = "16M"
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Those that take turns, started with their default settings; `wide` is this one with the largest `io size`."""
+
+    ours: Ours
+    wide: Ours
+    samba: Samba
+    under: Path | None
+    """Where the shares lie."""
+
+    def named(self, turn: int) -> list[tuple[str, Running]]:
+        """In the order of a turn, of which each second one is the other way round."""
+        pair: list[tuple[str, Running]] = [(OURS, self.ours), (SAMBA, self.samba)]
+        return pair if turn % 2 == 0 else pair[::-1]
+
+
+class Part(Protocol):
+    """Something to be measured beside Samba in turns."""
+
+    grids: list[Grid]
+
+    def take(self, servers: Servers, turn: int, seconds: float) -> None:
+        """One turn, each figure of which takes about so many seconds."""
+
+
+@contextmanager
+def started(under: Path | None) -> Iterator[Servers]:
+    """All of them, each with the files of the benchmarks in its share."""
+    with Ours(under=under) as ours, Ours({"io size": f'"{WIDEST}"'}, under=under) as wide, Samba(under=under) as samba:
+        servers = Servers(ours, wide, samba, under)
+        for server in (ours, wide, samba):
+            lay(server)
+        yield servers
+
+
+def lay(server: Running, count: int = FILES) -> None:
+    """The first `count` files, which belong to who logs on."""
+    data = random.Random(1).randbytes(SPAN)
+    for number in range(count):
+        path = server.path() / file_name(number)
+        path.write_bytes(data)
+        if os.geteuid() == 0:
+            shutil.chown(path, names()[0])
+
+
+def file_name(number: int) -> str:
+    return f"load {number}"
+
+
+def attempt(what: str, measure: Callable[[], None]) -> None:
+    """Measure, or say why that could not be done."""
+    try:
+        measure()
+    except FAILED as failure:
+        print(f"{what}: {failure}", flush=True)
