@@ -270,10 +270,9 @@ async def _log_on(
             tree, security = await session.connect(r"\\127.0.0.1\data"), session.security
             settings = settings if bound else replace(settings, guid=os.urandom(16))
         entered.append((sock, client, security, tree, await tree.create(name, ACCESS)))
-    made = [Primed(Pump(sock, client, security, tree.id), file.id) for sock, client, security, tree, file in entered]
     for _, client, *_ in entered:
-        await client.close()  # its socket, of which the pump has another
-    return made
+        await client.close()  # its socket, of which the pump has another: blocking only when no loop reads it any more
+    return [Primed(Pump(sock, client, security, tree.id), file.id) for sock, client, security, tree, file in entered]
 
 
 def run(made: Sequence[tuple[Pump, Order]], depth: int, seconds: float) -> Done:
