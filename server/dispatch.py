@@ -153,7 +153,8 @@ async def _respond(work: Work) -> list[Buffer]:
         _check_charge(work, route.payload(request))
     if route.needs == OPEN:
         find_open(work, request.file_id)  # type: ignore[attr-defined]
-    response = await (_keep(work, route, request) if route.kept else route.handler(work, request))
+    keeps = route.kept and work.connection.server.keeping.on
+    response = await (_keep(work, route, request) if keeps else route.handler(work, request))
     return response.parts()
 
 

@@ -20,7 +20,7 @@ from .changes import place_of
 from .oplock import HANDLE, READ, WRITE, Timer
 from .status import NT, Status
 from .store import kernel_leases
-from .store.base import Kind, Path
+from .store.base import Path
 from .store.following import Followed, LocalChange
 from .store.kernel_leases import KernelLease
 from .store.marked_files import MarkedFiles
@@ -58,10 +58,10 @@ class LocalLeases:
         self._changes = changes
         changes.told, changes.lost = self._told, self._lost
 
-    async def prepare(self, opened: "Open", rights: int) -> None:
-        """What takes its time before `allow`: hear of the directory from now on. Raises Status."""
+    async def prepare(self, opened: "Open") -> None:
+        """What takes its time before `allow` for a directory: hear of it from now on. Raises Status."""
         share, shared, changes = opened.tree.share, opened.shared, self._changes
-        if opened.file.kind is not Kind.DIRECTORY or opened.file.stream or not rights or changes is None:
+        if opened.file.stream or changes is None:
             return
         if _says(share) == "no" or share.store is None or not share.store.shared_with_others:
             return

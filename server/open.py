@@ -72,8 +72,8 @@ class Open:
     held_times: int = 0
     """Those of `times.MODIFIED` and `times.CHANGED` that changes through this open do not move."""
     search: Search | None = None
-    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by the one QUERY_DIRECTORY that moves `search` on: a client may send several at once."""
+    listing: asyncio.Lock | None = None
+    """Held by the one QUERY_DIRECTORY that moves `search` on: a client may send several at once. From the first on."""
     waiting: "set[Work]" = field(default_factory=set)
     """Pending requests (locks, notifies) that end with it."""
     sequence: ChannelSequence = field(default_factory=ChannelSequence)
@@ -153,6 +153,8 @@ class Shared:
     def wake(self) -> None:
         """Something has changed: whoever waits looks again."""
         self.review()
+        if not self.waiting:
+            return
         waiting, self.waiting = self.waiting, []
         for future in waiting:
             if not future.done():

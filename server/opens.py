@@ -215,9 +215,13 @@ class Opens:
             del self._replacing[ended]
             ended.set_result(None)
 
+    def is_settled(self, removals: int) -> bool:
+        """Whether no file can have lost its name since `removals` were counted."""
+        return self.removals == removals and not self._replacing
+
     async def is_gone(self, file: File, removals: int) -> bool:
         """Whether a file that is about to be registered has lost its name since `removals` were counted."""
-        settled = self.removals == removals and not self._replacing
+        settled = self.is_settled(removals)
         while not settled:
             here = [ended for ended, device in self._replacing.items() if device == file.key.device]
             if here:
@@ -281,6 +285,9 @@ class Opens:
         self.changes.rest(opened)
         if shared.opens:
             return
+        if not shared.delete_pending and not shared.key.stream:
+            self.drop(shared)
+            return
         if shared.delete_pending and shared.key in self._streams:
             shared.last = opened
             return
@@ -320,7 +327,8 @@ class Opens:
 
 def _user(session: "Session") -> str:
     """Whom an open of `session` counts for; guests come with any name, and are one."""
-    return session.user.casefold() if session.trusted else ""
+    outcome = session.outcome
+    return "" if outcome is None or outcome.anonymous or outcome.guest else outcome.name.casefold()
 
 
 async def _may_go(file: File) -> bool:

@@ -9,7 +9,7 @@ from ..open import Mode, Open
 from ..opens import Opens
 from ..security.access import FILE_WRITE_DATA, MAXIMUM_ALLOWED, SYSTEM_SECURITY
 from ..status import NT, Status
-from ..store.base import Found, Identity, Make, Store, Wanted
+from ..store.base import Found, Identity, Kind, Make, Store, Wanted
 from ..work import Work
 from .create_again import key_of, reconnect, replay
 from .create_answer import answer, hand_over
@@ -51,14 +51,15 @@ async def create(work: Work, request: CreateRequest) -> CreateResponse:
 async def _create(work: Work, asked: Asked, claim: Claim) -> CreateResponse:
     opens = work.connection.server.opens
     wish = wish_of(work, asked.request)
-    await check_key(work, asked.wanted, wish)
+    if wish.key is not None:
+        await check_key(work, asked.wanted, wish)
     tries = 0
     while tries < TRIES:
         before = opens.removals
         found = await _open(work, asked)
         registered = False
         try:
-            if await opens.is_gone(found.file, before):
+            if not opens.is_settled(before) and await opens.is_gone(found.file, before):
                 tries += 1
                 continue  # it was deleted between the store's look and ours
             response = await _register(work, asked, found, claim, wish)
@@ -113,7 +114,9 @@ async def _register(work: Work, asked: Asked, found: Found, claim: Claim, wish: 
     opens = work.connection.server.opens
     await check_kind(asked, found)
     access = grant(work, asked, found)
-    if await take_over(work, claim, found) or not await clear(work, asked, found, access, wish):
+    if claim.app_instance is not None and await take_over(work, claim, found):
+        return None
+    if not await clear(work, asked, found, access, wish):
         return None
     opened = _make_open(work, asked, found, access, opens)
     try:
@@ -136,12 +139,13 @@ async def _finish(work: Work, asked: Asked, found: Found, opened: Open, claim: C
         action = CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
     if action != CreateAction.OPENED and (found.file.stream or not found.made):
         await mark(asked, found, action)
-    await opens.breaks.local.prepare(opened, wish.rights)
+    if found.file.kind is Kind.DIRECTORY and wish.rights:
+        await opens.breaks.local.prepare(opened)
     hand_over(work, opened)
     response = answer(work, request, found, opened, stat, action)
     grant_caching(work, asked, found, opened, wish)
     name_handle(work, claim, opened, action)
-    lasting = await grant_durable(work, claim, opened, wish)
+    lasting = await grant_durable(work, claim, opened, wish) if opened.handle is not None else []
     if action != CreateAction.OPENED:
         await unmark(asked, opened)
     response.oplock_level, contexts = cached(opened)  # it may have been broken meanwhile

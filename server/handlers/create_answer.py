@@ -46,7 +46,9 @@ def hand_over(work: Work, opened: Open) -> None:
 
 def _contexts(request: CreateRequest, found: Found, work: Work) -> list[CreateContext]:
     assert work.tree is not None
-    contexts = []
+    contexts: list[CreateContext] = []
+    if not request.contexts:
+        return contexts
     if find(request.contexts, ContextName.MXAC) is not None:
         most = maximum(found.descriptor, work.tree.who, found.parent) & work.tree.access
         contexts.append(CreateContext(ContextName.MXAC, MaximalAccessResponse(NT.SUCCESS, most).pack()))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..messages.create import CreateOptions, CreateRequest, Disposition, find
+from ..messages.create import CreateContext, CreateOptions, CreateRequest, Disposition, find
 from ..messages.create_contexts import AllocationSize, ContextName
 from ..messages.fscc_ea import unpack_eas
 from ..messages.fscc_file import FileAttribute as Attribute
@@ -53,15 +53,8 @@ def take_apart(work: Work, request: CreateRequest) -> Asked:
     if kind == "$DATA" and not stream and directory:
         raise Status(NT.NOT_A_DIRECTORY, "the data stream is no directory")
     new = New(directory=directory or kind == "$INDEX_ALLOCATION", attributes=request.attributes & KEPT_ATTRIBUTES)
-    descriptor = find(contexts, ContextName.SECD)
-    if descriptor is not None:
-        new.descriptor = descriptor.data
-    eas = find(contexts, ContextName.EXTA)
-    if eas is not None:
-        new.eas = unpack_eas(memoryview(eas.data))
-    allocation = find(contexts, ContextName.ALSI)
-    if allocation is not None:
-        new.allocation = AllocationSize.parse(allocation.data).size
+    if contexts:
+        _furnish(new, contexts)
     access = map_generic(request.desired_access)
     if request.disposition in OVERWRITES:
         access |= FILE_WRITE_DATA
@@ -75,6 +68,19 @@ def take_apart(work: Work, request: CreateRequest) -> Asked:
         kind == "$DATA" or bool(request.options & CreateOptions.NON_DIRECTORY_FILE),
         config is not None and config.hide_dot_files and "".join(path[-1:]).startswith("."),
     )
+
+
+def _furnish(new: New, contexts: list[CreateContext]) -> None:
+    """What contexts say of a file that is made."""
+    descriptor = find(contexts, ContextName.SECD)
+    if descriptor is not None:
+        new.descriptor = descriptor.data
+    eas = find(contexts, ContextName.EXTA)
+    if eas is not None:
+        new.eas = unpack_eas(memoryview(eas.data))
+    allocation = find(contexts, ContextName.ALSI)
+    if allocation is not None:
+        new.allocation = AllocationSize.parse(allocation.data).size
 
 
 def cuts(request: CreateRequest, found: Found) -> bool:

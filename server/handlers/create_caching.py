@@ -75,10 +75,12 @@ async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish)
     needs = access | (FILE_WRITE_DATA if overwrites else 0)
     told: list[Holder] | None = None
     while True:
-        if await _ended(work, opens.shared.get(key)):
+        shared = opens.shared.get(key)
+        if shared is not None and shared.ending:
+            await _ended(work, shared)
             return False
         if access & ~STAT_ACCESS:
-            _leave_to_client(opens.shared.get(key), wish)
+            _leave_to_client(shared, wish)
         refusal: Status | None = None
         try:
             opens.check(key, needs, request.share_access)
@@ -86,7 +88,6 @@ async def clear(work: Work, asked: Asked, found: Found, access: int, wish: Wish)
             if status.code != NT.SHARING_VIOLATION:
                 raise
             refusal = status
-        shared = opens.shared.get(key)
         if shared is not None and shared.holders:
             found_breaks, wait = breaks_for_open(shared, wish, needs, overwrites, refusal is not None)
             for each in found_breaks:
@@ -120,14 +121,11 @@ def _leave_to_client(shared: Shared | None, wish: Wish) -> None:
             raise Status(NT.FILE_NOT_AVAILABLE, "its client is away, and comes back")
 
 
-async def _ended(work: Work, shared: Shared | None) -> bool:
-    """Wait for opens of the file that are being closed because their clients are away; whether there were any."""
-    if shared is None or not shared.ending:
-        return False
+async def _ended(work: Work, shared: Shared) -> None:
+    """Wait for opens of the file that are being closed because their clients are away."""
     while shared.ending:
         await work.connection.server.opens.breaks.wait(work, shared, quietly=True)
     still_connected(work)
-    return True
 
 
 def still_connected(work: Work) -> None:
@@ -140,6 +138,8 @@ def still_connected(work: Work) -> None:
 
 def grant_caching(work: Work, asked: Asked, found: Found, opened: Open, wish: Wish) -> None:
     """Let `opened` cache what it may."""
+    if wish.lease is None and not wish.rights:
+        return
     directory = found.file.kind is Kind.DIRECTORY and not found.file.stream
     size = 0 if found.made or cuts(asked.request, found) else found.stat.size
     rights = grantable(wish, opened, directory, size)

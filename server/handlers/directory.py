@@ -1,5 +1,7 @@
 """QUERY_DIRECTORY (MS-SMB2 3.3.5.18)."""
 
+import asyncio
+
 from smbdirect.wire import join_chain
 
 from ..messages.directory import (
@@ -34,6 +36,8 @@ async def query(work: Work, request: QueryDirectoryRequest) -> QueryDirectoryRes
     if request.output_length > work.connection.negotiated.max_transact:
         raise Status(NT.INVALID_PARAMETER, f"{request.output_length} bytes of answer")
     single = bool(request.flags & QueryDirectoryFlags.RETURN_SINGLE_ENTRY)
+    if opened.listing is None:
+        opened.listing = asyncio.Lock()
     async with opened.listing:
         search = await _search(opened, request)
         data = await _fill(search, request.info_class, request.output_length, single)

@@ -1,6 +1,6 @@
 """CREATE (MS-SMB2 2.2.13, 2.2.14). What its contexts hold is in `create_contexts`."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, Self
 
@@ -86,8 +86,10 @@ SHORTEST_NAME = 4
 """Bytes: no context is called anything shorter."""
 
 
-def find(contexts: Iterable[CreateContext], name: bytes) -> CreateContext | None:
+def find(contexts: Sequence[CreateContext], name: bytes) -> CreateContext | None:
     """The one context called `name`, None where there is none; a second is Malformed."""
+    if not contexts:
+        return None
     found = [context for context in contexts if context.name == name]
     if len(found) > 1:
         raise Malformed(f"{len(found)} create contexts {name!r}")
@@ -117,8 +119,8 @@ def unpack_contexts(packet: memoryview) -> list[CreateContext]:
     return contexts
 
 
-def pack_contexts(contexts: Iterable[CreateContext]) -> bytes:
-    return join_chain(map(_pack_context, contexts))
+def pack_contexts(contexts: Sequence[CreateContext]) -> bytes:
+    return join_chain(map(_pack_context, contexts)) if contexts else b""
 
 
 def _pack_context(context: CreateContext) -> bytes:

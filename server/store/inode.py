@@ -71,12 +71,13 @@ class Inode:
     """What was found at one moment. Its xattrs are reached by `path`: that of a descriptor under /proc, which is a
     link to be followed, or that of a name, which is not."""
 
-    __slots__ = ("_born", "_ea_size", "_tag", "follow", "path", "status", "stored", "xattrs")
+    __slots__ = ("_born", "_ea_size", "_tag", "follow", "kind", "path", "status", "stored", "xattrs")
 
     def __init__(
         self, status: os.stat_result, path: str, follow: bool, xattrs: list[str], stored: Stored = NOTHING
     ) -> None:
         self.status = status
+        self.kind: Kind = _KINDS.get(status.st_mode & _FORMAT, Kind.OTHER)
         self.path = path
         self.follow = follow
         self.xattrs = xattrs
@@ -110,10 +111,6 @@ class Inode:
         found = Inode(status, proc(descriptor), True, self.xattrs, self.stored)
         found._born, found._ea_size, found._tag = self._born, self._ea_size, self._tag
         return found
-
-    @property
-    def kind(self) -> Kind:
-        return _KINDS.get(self.status.st_mode & _FORMAT, Kind.OTHER)
 
     def attributes(self) -> int:
         """FILE_ATTRIBUTE_* that are stored, and those that say what it is."""
