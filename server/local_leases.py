@@ -1,16 +1,17 @@
 """Local processes and what clients cache.
 
 Each file that is cached has a `Guard`, which holds a lease of the kernel's: a process of this machine that opens or
-truncates the file waits until the clients have flushed and forgotten, as another client would. The guard asks for the
-lease before anything is granted, takes from the clients what stands in the way of who waits, and lets go of the lease
-when they have answered. Named streams need none, for no other program writes them; an open without data has nothing
-that a lease could hang on, and nothing to keep: the first one with data asks for both.
+truncates the file, and where the kernel has delegations, one that renames, removes or changes it, waits until the
+clients have flushed and forgotten, as another client would. The guard asks for the lease before anything is granted,
+takes from the clients what stands in the way of who waits, and lets go of the lease when they have answered. Named
+streams need none, for no other program writes them; an open without data has nothing that a lease could hang on, and
+nothing to keep: the first one with data asks for both.
 
 Each directory that is cached has a `DirectoryGuard`, for which the store says what others do in it, right afterwards.
 
-That a file was renamed, removed or given other rights is heard of right afterwards, too: then nobody keeps it open for
-later. Where the share says "auto", what neither can be had for is granted all the same; what is written then is heard
-of afterwards, as far as the system tells it.
+That a file was renamed, removed or given other rights where no delegation has kept others from it is heard of right
+afterwards, too: then nobody keeps it open for later. Where the share says "auto", what neither can be had for is
+granted all the same; what is written then is heard of afterwards, as far as the system tells it.
 """
 
 import logging
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from .changes import place_of
 from .oplock import HANDLE, READ, WRITE, Timer
 from .status import NT, Status
-from .store import kernel_leases
+from .store import kernel_calls, kernel_leases
 from .store.base import Path
 from .store.following import Followed, LocalChange
 from .store.kernel_leases import KernelLease
@@ -53,6 +54,8 @@ class LocalLeases:
         self._signals: kernel_leases.Signals | None = None
         self._marks: MarkedFiles | None = None
         self._changes: LocalChanges | None = None
+        kind = "delegations: renames and removals wait, too" if kernel_calls.offers_delegations() else "leases"
+        log.info("what keeps local processes from files that clients cache: %s", kind)
 
     def listen(self, changes: "LocalChanges") -> None:
         self._changes = changes

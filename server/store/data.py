@@ -42,6 +42,17 @@ def write(descriptor: int, parts: Sequence[Buffer], offset: int, through: bool) 
     return total
 
 
+def grow(descriptor: int, size: int) -> bool:
+    """Make the file as long as `size` where it is shorter, and nothing else; False where the file system cannot."""
+    try:
+        syscalls.fallocate(descriptor, 0, size - 1, 1)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL:
+            raise
+        return False
+    return True
+
+
 def set_allocation(descriptor: int, size: int) -> None:
     """Reserve `size` bytes, or cut the file to them where it is longer."""
     status = os.fstat(descriptor)

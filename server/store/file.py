@@ -15,7 +15,7 @@ from .base import Cursor, File, FileKey, Identity, Kind, Path
 from .cursor import PosixCursor, Selection
 from .descriptions import DESCRIPTIONS
 from .inode import Inode
-from .kernel_leases import KernelLease, patiently
+from .kernel_leases import KernelLease, changing, patiently
 from .metadata import Metadata
 from .opening import Opened
 from .range_locks import Held, RangeLocks, clipped
@@ -134,7 +134,7 @@ class PosixFile(Metadata):
         await patiently(lambda: self._hop(self.who, self._set_size, size))
 
     async def set_allocation(self, size: int) -> None:
-        await self._hop(self.who, data.set_allocation, self._for_writing(), size)
+        await self._hop(self.who, self._allocate, self._for_writing(), size)
 
     async def zero(self, offset: int, length: int) -> None:
         await self._hop(self.who, self._zero, offset, length)
@@ -200,16 +200,35 @@ class PosixFile(Metadata):
             if grows:
                 return
         if self._writable:
-            os.ftruncate(self._for_writing(), size)
+            self._resize(self._for_writing(), size)
         elif self.kind is Kind.FILE:
             with DESCRIPTIONS.alone(self._descriptor, unchanged=False):
                 os.truncate(inode.proc(self._descriptor), size)
         else:
             raise Status(NT.INVALID_PARAMETER, "only a file has a size")
 
+    def _resize(self, descriptor: int, size: int) -> None:
+        """A client may set sizes before it answers a break: it does not wait for itself, nor do others go on before it
+        has answered, where that can be avoided."""
+        try:
+            with changing(descriptor):
+                os.ftruncate(descriptor, size)
+        except BlockingIOError:
+            if size <= os.fstat(descriptor).st_size or not data.grow(descriptor, size):
+                with changing(descriptor, waits=False):
+                    os.ftruncate(descriptor, size)
+
+    def _allocate(self, descriptor: int, size: int) -> None:
+        try:
+            with changing(descriptor):
+                data.set_allocation(descriptor, size)
+        except BlockingIOError:
+            if size < os.fstat(descriptor).st_size:  # else it is a hint
+                self._resize(descriptor, size)
+
     # -- names ----------------------------------------------------------------------------------------------
     async def rename(self, target: Path, replace: bool) -> None:
-        await self._hop(self.who, self._rename_to, target, replace)
+        await self._change(self.who, self._rename_to, target, replace)
 
     def _rename_to(self, target: Path, replace: bool) -> None:
         store = self._store
@@ -221,13 +240,13 @@ class PosixFile(Metadata):
         if self.kind is Kind.DIRECTORY:
             raise Status(NT.FILE_IS_A_DIRECTORY, "a directory has one name")
         store = self._store
-        await self._hop(
+        await self._change(
             self.who,
             lambda: naming.link(store.resolver, store.streams, self.who, self._descriptor, target, replace),
         )
 
     async def unlink(self) -> None:
-        await self._hop(self.who, naming.unlink, self._store.resolver, self._store.streams, self._descriptor)
+        await self._change(self.who, naming.unlink, self._store.resolver, self._store.streams, self._descriptor)
 
     async def is_empty(self) -> bool:
         return await self._hop(self.who, self._is_empty)

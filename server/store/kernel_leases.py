@@ -1,10 +1,15 @@
-"""File leases of the kernel (fcntl's F_SETLEASE), under which clients may cache: whoever else on this machine, nfsd
-too, opens or truncates the file waits until we have let the lease go, or /proc/sys/fs/lease-break-time is over.
+"""Leases and delegations of the kernel (`kernel_calls.py`), under which clients may cache: whoever else on this
+machine, nfsd too, opens or truncates the file, and under a delegation also renames or removes it or changes what
+belongs to it, waits until we have let go, or /proc/sys/fs/lease-break-time is over. Here both are called a lease.
 
 A lease belongs to an open file description. One for reading lets others read; it cannot be had while the file is open
 for writing, by us neither. One for writing lets nobody in; it can be had only by who alone has the file open. So what
 clients cache for reading lies under the stronger one where our own description is writable, and our opens of one file
 share a description (`descriptions.py`): an open of our own would break our own lease.
+
+A delegation would be broken by what we ourselves change of the file. So that is done within `changing`: meanwhile a
+lease, which it does not touch, takes the delegation's place, and who opens the file finds one or the other, but for
+the moment between the two; who came then shows in that the next cannot be had, or in the file's times.
 
 The kernel tells of a break with a signal to the thread that runs the event loop, which has it blocked and reads it from
 a descriptor. The calls themselves never wait: they look at the inode in memory, on network file systems too, which
@@ -18,12 +23,14 @@ import os
 import signal
 import struct
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from ..status import NT, Status
-from . import syscalls
+from . import kernel_calls, syscalls
+from .kernel_calls import Lease
 
 T = TypeVar("T")
 
@@ -40,8 +47,14 @@ _AT_ONCE = 64
 AGAIN = 0.02
 """Seconds after which a call is made again that has met a lease."""
 
+_Inode = tuple[int, int]
+"""Its device and number."""
 _leases: "dict[int, KernelLease]" = {}
 """Those held, by their descriptors, of all loops of this process."""
+_by_inode: "dict[_Inode, KernelLease]" = {}
+_changing: Counter[_Inode] = Counter()
+"""How many threads change what belongs to a file, other than its data."""
+_counting = threading.Lock()
 
 Broken = Callable[["KernelLease"], None]
 """Is told, in the event loop, that somebody else waits for the file, or has had it already."""
@@ -59,7 +72,9 @@ class KernelLease:
         """What somebody waits to do, since the break began."""
         self.closed = False
         self.descriptor = descriptor
+        self._held: type[Lease] = Lease
         self._kind = fcntl.F_UNLCK
+        self._inode: _Inode = (0, 0)
         self._suspended = 0
         self._lock = threading.Lock()
         self._broken: Broken | None = None
@@ -74,8 +89,10 @@ class KernelLease:
     def take(self, level: int, broken: Broken) -> int:
         """Raise it to `level`, or as far as can be; the level from now on."""
         with self._lock:
-            if self.wanted_by_others or self._suspended:
+            if self.wanted_by_others:
                 return NONE
+            if self._suspended:
+                return min(level, self.level)
             if level > self.level:
                 self._broken, self._loop, self._thread = broken, asyncio.get_running_loop(), threading.get_native_id()
                 self.level = next(each for each in range(level, NONE - 1, -1) if each <= self.level or self._set(each))
@@ -88,6 +105,7 @@ class KernelLease:
             self.level = level
             if not self._suspended and not self._set(level):
                 self._unset()
+                self._lost()
 
     def close(self) -> None:
         """The description is about to be."""
@@ -99,7 +117,7 @@ class KernelLease:
         with self._lock:
             if self._suspended or self._kind == fcntl.F_UNLCK or self._broken is None:
                 return
-            left = fcntl.fcntl(self.descriptor, fcntl.F_GETLEASE)
+            left = self._held.kind(self.descriptor)
             if left == self._kind:
                 return
             self.wanted_by_others = READ if left == fcntl.F_RDLCK else WRITE
@@ -112,8 +130,7 @@ class KernelLease:
         (`unchanged`: we ourselves do not change it). Raises BlockingIOError where the lease is being broken.
         """
         with self._lock:
-            if self._kind != fcntl.F_UNLCK and fcntl.fcntl(self.descriptor, fcntl.F_GETLEASE) != self._kind:
-                raise BlockingIOError(11, "somebody else waits for the file")
+            self._refuse_while_broken()
             before = _change(self.descriptor) if unchanged and self.level else None
             self._suspended += 1
             self._unset()
@@ -122,47 +139,130 @@ class KernelLease:
         finally:
             with self._lock:
                 self._suspended -= 1
-                lost = self.level and not self._suspended and not self._set(self.level)
-                lost = lost or (before is not None and before != _change(self.descriptor))
-                if lost:
-                    self.wanted_by_others = WRITE
-            if lost and self._loop is not None:
-                self._loop.call_soon_threadsafe(self._tell)
+                if not self._suspended:
+                    self._resume(before)
+
+    def make_way(self, waits: bool) -> None:
+        """In a thread that is `changing` the file: hold a lease instead of a delegation. Where that is being broken,
+        who `waits` is refused with BlockingIOError; for who does not the others go on at once."""
+        with self._lock:
+            if self._kind == fcntl.F_UNLCK or self._held is Lease:
+                return
+            if waits:
+                self._refuse_while_broken()
+            if self._breaks():
+                self._unset()
+                self._lost()
+            else:
+                self._swap()
+
+    def settle(self) -> None:
+        """In a thread that has changed the file: hold a delegation again."""
+        with self._lock:
+            if self._kind != fcntl.F_UNLCK and self._held is Lease and self._may_delegate() and not self._breaks():
+                self._swap()
+
+    def _swap(self) -> None:
+        before = _change(self.descriptor)
+        self._unset()
+        self._resume(before)
+
+    def _resume(self, before: tuple[int, int, int] | None) -> None:
+        """Hold again what was held; `before` is how the file was, where nobody but others can have changed it."""
+        if (self.level and not self._set(self.level)) or (before is not None and before != _change(self.descriptor)):
+            self._lost()
+
+    def _lost(self) -> None:
+        """Others may have, or have had, the file already."""
+        self.wanted_by_others = WRITE
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._tell)
 
     def _tell(self) -> None:
         if self._broken is not None and self.wanted_by_others:
             self._broken(self)
+
+    def _breaks(self) -> bool:
+        return self._kind != fcntl.F_UNLCK and self._held.kind(self.descriptor) != self._kind
+
+    def _refuse_while_broken(self) -> None:
+        if self._breaks():
+            raise BlockingIOError(11, "somebody else waits for the file")
+
+    def _may_delegate(self) -> bool:
+        status = os.fstat(self.descriptor)
+        self._inode = status.st_dev, status.st_ino
+        _by_inode[self._inode] = self  # first: who begins to change the file now finds this, and waits for our lock
+        return self._inode not in _changing and kernel_calls.may_be_delegated(self.descriptor, status, self.writable)
 
     def _set(self, level: int) -> bool:
         if level == NONE:
             self._unset()
             return True
         kind = fcntl.F_RDLCK if level == READ and not self.writable else fcntl.F_WRLCK
-        if kind == self._kind:
-            return True
-        try:
-            if self._kind == fcntl.F_UNLCK:
-                fcntl.fcntl(self.descriptor, _F_SETSIG, SIGNAL)
-                fcntl.fcntl(self.descriptor, _F_SETOWN_EX, _OWNER.pack(_F_OWNER_TID, self._thread))
-            fcntl.fcntl(self.descriptor, fcntl.F_SETLEASE, kind)
-        except OSError:
-            return False
-        self._kind = kind
-        _leases[self.descriptor] = self
+        if kind != self._kind:
+            begins = self._kind == fcntl.F_UNLCK
+            if not (self._begin(kind) if begins else self._held.change(self.descriptor, kind)):
+                return False
+            self._kind = kind
+            _leases[self.descriptor] = self
         return True
+
+    def _begin(self, kind: int) -> bool:
+        """Have a delegation, or else a lease."""
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.descriptor, _F_SETSIG, SIGNAL)
+            fcntl.fcntl(self.descriptor, _F_SETOWN_EX, _OWNER.pack(_F_OWNER_TID, self._thread))
+            delegations = kernel_calls.offers_delegations() and self._may_delegate()
+            for each in (kernel_calls.Delegation, Lease) if delegations else (Lease,):
+                if each.put(self.descriptor, kind):
+                    self._held = each
+                    return True
+        self._forget()
+        return False
 
     def _unset(self) -> None:
         if self._kind == fcntl.F_UNLCK:
             return
         self._kind = fcntl.F_UNLCK
+        self._forget()
+        self._held.put(self.descriptor, fcntl.F_UNLCK)  # fails where its time was up
+
+    def _forget(self) -> None:
         _leases.pop(self.descriptor, None)
-        with contextlib.suppress(OSError):  # its time was up
-            fcntl.fcntl(self.descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        if _by_inode.get(self._inode) is self:
+            del _by_inode[self._inode]
 
 
 def _change(descriptor: int) -> tuple[int, int, int]:
     status = os.fstat(descriptor)
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+@contextlib.contextmanager
+def changing(descriptor: int, waits: bool = True) -> Iterator[None]:
+    """In a thread, within: what it changes of an open file, other than its data, breaks no delegation of ours. While
+    others wait for the file, BlockingIOError is raised; unless we do not wait (`waits`): then they go on at once."""
+    if not kernel_calls.offers_delegations():
+        yield
+        return
+    status = os.fstat(descriptor)
+    inode = status.st_dev, status.st_ino
+    with _counting:
+        _changing[inode] += 1
+    try:
+        lease = _by_inode.get(inode)
+        if lease is not None:
+            lease.make_way(waits)
+        yield
+    finally:
+        with _counting:
+            _changing[inode] -= 1
+            if not _changing[inode]:
+                del _changing[inode]
+        lease = _by_inode.get(inode)
+        if lease is not None:
+            lease.settle()
 
 
 class Signals:

@@ -1,23 +1,25 @@
 """The half of an open file that is not data or names: times, attributes, EAs, security, streams, reparse data."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..status import NT, Status
 from . import acls, attributes, basic, data, eas, inode, links, marks
-from .base import Ea, Kind, New, Stat, Stream
+from .base import Ea, Identity, Kind, New, Stat, Stream
 from .basic import Basic
 from .descriptions import DESCRIPTIONS, Description
 from .held import Held
 from .identity import identity
 from .inode import Inode
-from .kernel_leases import patiently
+from .kernel_leases import changing, patiently
 from .threads import ANYONE, as_service
 
 if TYPE_CHECKING:
     from .posix import PosixStore
+
+T = TypeVar("T")
 
 
 class Metadata(Held):
@@ -28,6 +30,15 @@ class Metadata(Held):
     _description: Description | None
     _readable: bool
     _writable: bool
+
+    async def _change(self, who: Identity | None, function: Callable[..., T], *args: Any) -> T:
+        """`_hop` of a call that changes what belongs to the file, or its names. Others who wait already for what
+        clients have cached come first."""
+        return await patiently(lambda: self._hop(who, self._changing, function, *args))
+
+    def _changing(self, function: Callable[..., T], *args: Any) -> T:
+        with changing(self._descriptor):
+            return function(*args)
 
     async def identity(self) -> bytes:
         return await self._hop(ANYONE, identity, self._descriptor)
@@ -52,7 +63,7 @@ class Metadata(Held):
         changed: int | None = None,
         attributes: int | None = None,
     ) -> None:
-        await self._hop(self.who, self._set_basic, Basic(created, accessed, modified, attributes), changed)
+        await self._change(self.who, self._set_basic, Basic(created, accessed, modified, attributes), changed)
 
     def _set_basic(self, wanted: Basic, changed: int | None) -> None:
         if any(value is not None for value in wanted):
@@ -63,10 +74,10 @@ class Metadata(Held):
     async def set_sparse(self, sparse: bool) -> None:
         if sparse and not self._store.volumes.sparse(self.key.device, self._descriptor):
             raise Status(NT.INVALID_DEVICE_REQUEST, "the file system has no holes")  # MS-FSA 2.1.5.10.36
-        await self._hop(self.who, basic.sparse, self._descriptor, self.who.uid, sparse)
+        await self._change(self.who, basic.sparse, self._descriptor, self.who.uid, sparse)
 
     async def overwrite(self, new: New, supersede: bool) -> Stat:
-        return await patiently(lambda: self._hop(self.who, self._overwrite, new, supersede))
+        return await self._change(self.who, self._overwrite, new, supersede)
 
     def _overwrite(self, new: New, supersede: bool) -> Stat:
         if self.kind is not Kind.FILE:
@@ -106,7 +117,7 @@ class Metadata(Held):
     async def set_descriptor(self, descriptor: bytes, parts: int) -> None:
         like_ksmbd = self._store.options.like_ksmbd
         change = partial(acls.change, self._descriptor, self.who, descriptor, parts, like_ksmbd)
-        await self._hop(self.who, self._store.streams.with_room, self._descriptor, change)
+        await self._change(self.who, self._store.streams.with_room, self._descriptor, change)
 
     # -- extended attributes --------------------------------------------------------------------------------
     async def eas(self) -> list[Ea]:
@@ -114,7 +125,7 @@ class Metadata(Held):
 
     async def set_eas(self, changes: Sequence[Ea]) -> None:
         change = partial(eas.write, inode.proc(self._descriptor), changes)
-        await self._hop(self.who, self._store.streams.with_room, self._descriptor, change)
+        await self._change(self.who, self._store.streams.with_room, self._descriptor, change)
 
     # -- streams and reparse data ---------------------------------------------------------------------------
     async def streams(self) -> list[Stream]:
@@ -135,13 +146,13 @@ class Metadata(Held):
         return await self._hop(self.who, links.read, self._descriptor)
 
     async def set_reparse(self, data: bytes) -> None:
-        await self._hop(self.who, self._set_reparse, data)
+        await self._change(self.who, self._set_reparse, data)
 
     def _set_reparse(self, buffer: bytes) -> None:
         self._replaced(links.write(self._store.resolver, self._descriptor, buffer))
 
     async def delete_reparse(self, tag: int) -> None:
-        await self._hop(self.who, self._delete_reparse, tag)
+        await self._change(self.who, self._delete_reparse, tag)
 
     def _delete_reparse(self, tag: int) -> None:
         mode = self._store.options.file_mode(False)

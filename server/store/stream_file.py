@@ -16,7 +16,7 @@ from . import attributes, inode, names, syscalls
 from .base import File, Identity, Kind, Make, New, Path, Stat, Wanted
 from .file import PosixFile, copy_by_hand
 from .inode import Inode
-from .kernel_leases import patiently
+from .kernel_leases import changing, patiently
 from .opening import Opened
 from .streams import Kept, allocation
 
@@ -50,6 +50,10 @@ class StreamFile(PosixFile):
     async def _do(self, function: Callable[..., T], *args: object) -> T:
         return await self._hop(None, self._locked, function, *args)
 
+    async def _alter(self, function: Callable[..., T], *args: object) -> T:
+        """`_do` of what changes the stream: to the kernel that is a change of what belongs to the file."""
+        return await self._change(None, self._locked, function, *args)
+
     def _locked(self, function: Callable[..., T], *args: object) -> T:
         with self._store.streams.lock(self._descriptor):
             return function(*args)
@@ -74,7 +78,7 @@ class StreamFile(PosixFile):
         return await self._do(lambda: self._store.streams.read(self._descriptor, self._kept(), into, offset))
 
     async def write(self, parts: Sequence[Buffer], offset: int, through: bool) -> int:
-        return await self._do(self._write, parts, offset, through)
+        return await self._alter(self._write, parts, offset, through)
 
     def _write(self, parts: Sequence[Buffer], offset: int, through: bool) -> int:
         kept = self._store.streams.write(self._descriptor, self._kept(), parts, offset)
@@ -86,10 +90,10 @@ class StreamFile(PosixFile):
         await patiently(lambda: self._do(lambda: self._store.streams.flush(self._descriptor, self._kept())))
 
     async def set_size(self, size: int) -> None:
-        await self._do(lambda: self._store.streams.resize(self._descriptor, self._kept(), size))
+        await self._alter(lambda: self._store.streams.resize(self._descriptor, self._kept(), size))
 
     async def set_allocation(self, size: int) -> None:
-        await self._do(self._set_allocation, size)
+        await self._alter(self._set_allocation, size)
 
     def _set_allocation(self, size: int) -> None:
         kept = self._kept()
@@ -97,7 +101,7 @@ class StreamFile(PosixFile):
             self._store.streams.resize(self._descriptor, kept, size)
 
     async def zero(self, offset: int, length: int) -> None:
-        await self._do(self._write_zeros, offset, length)
+        await self._alter(self._write_zeros, offset, length)
 
     def _write_zeros(self, offset: int, length: int) -> None:
         kept = self._kept()
@@ -134,7 +138,7 @@ class StreamFile(PosixFile):
 
     async def rename_stream(self, target: str, replace: bool) -> None:
         names.check_stream(target)
-        await self._do(self._rename, target, replace)
+        await self._alter(self._rename, target, replace)
         self._named(target)
 
     def _rename(self, target: str, replace: bool) -> None:
@@ -148,7 +152,7 @@ class StreamFile(PosixFile):
             self._store.streams.rename(self._descriptor, kept, target)
 
     async def unlink(self) -> None:
-        await self._do(lambda: self._store.streams.remove(self._descriptor, self._kept()))
+        await self._alter(lambda: self._store.streams.remove(self._descriptor, self._kept()))
 
 
 def open_stream(store: "PosixStore", who: Identity, opened: Opened, wanted: Wanted) -> tuple[StreamFile, bool]:
@@ -164,7 +168,8 @@ def open_stream(store: "PosixStore", who: Identity, opened: Opened, wanted: Want
                 raise Status(NT.OBJECT_NAME_INVALID, "the file system keeps no streams")
             if wanted.make is Make.NEVER:
                 raise Status(NT.OBJECT_NAME_NOT_FOUND, f"stream {wanted.stream!r}")
-            kept = store.streams.make(opened.descriptor, wanted.stream)
+            with changing(opened.descriptor):
+                kept = store.streams.make(opened.descriptor, wanted.stream)
         elif wanted.make is Make.ALWAYS:
             raise Status(NT.OBJECT_NAME_COLLISION, f"stream {wanted.stream!r}")
         elif not wanted.access & access.MAXIMUM_ALLOWED:

@@ -15,13 +15,19 @@ from server.messages.fscc_set import Rename
 from server.messages.oplock import LeaseBreak, OplockBreak
 from server.oplock import READ, WRITE
 from server.security.access import DELETE, FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_WRITE_ATTRIBUTES
-from server.store import kernel_leases
+from server.store import kernel_calls, kernel_leases
 from server.tests.local import NEEDS_FANOTIFY, run
 from server.tests.local_processes import CUT_IT, PATIENCE, READ_IT, WRITE_IT, Local, lease_break, local, on_disk
 from server.tests.served import Whole, settle
 from server.tests.test_oplock_whole import KEY, OTHER, RH, RWH, acknowledge, clock_of, granted, told, wish
 
 MAY_CHANGE = FILE_READ_DATA | FILE_WRITE_ATTRIBUTES | DELETE
+
+
+@pytest.fixture
+def leases_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel without delegations (before 6.19)."""
+    monkeypatch.setattr(kernel_calls, "offers_delegations", lambda: False)
 
 
 async def made(tree: Tree, **more: Any) -> File:
@@ -136,6 +142,7 @@ def test_an_open_without_data_caches_until_one_with_data_finds_a_local_process_t
     on_disk(tmp_path, test)
 
 
+@pytest.mark.usefixtures("leases_alone")
 def test_the_name_that_was_open_first_is_closed_first(tmp_path: Path) -> None:
     """Its descriptor is another file's by then."""
 
@@ -243,6 +250,7 @@ def test_an_open_waits_for_the_lease_of_a_local_process(tmp_path: Path) -> None:
 
 
 @NEEDS_FANOTIFY
+@pytest.mark.usefixtures("leases_alone")
 @pytest.mark.parametrize("script", ["mv file other", "rm file", "chmod 600 file", "ln file other", "mv other file"])
 def test_a_file_that_a_local_process_renames_or_removes_is_not_kept_open_for_later(tmp_path: Path, script: str) -> None:
     async def test(here: Whole, directory: Path) -> None:
@@ -259,6 +267,7 @@ def test_a_file_that_a_local_process_renames_or_removes_is_not_kept_open_for_lat
 
 
 @NEEDS_FANOTIFY
+@pytest.mark.usefixtures("leases_alone")
 def test_what_clients_do_to_the_names_of_a_file_is_no_news(tmp_path: Path) -> None:
     async def test(here: Whole, directory: Path) -> None:
         tree = await here.tree()

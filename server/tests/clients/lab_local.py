@@ -9,10 +9,13 @@ how it went, as lab_mounts says it.
 
 import fcntl
 import json
+import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from server.store import kernel_calls
 from server.testing import Ours
 
 from .lab_mounts import mounted, same
@@ -48,6 +51,34 @@ def not_written_back_yet(mount: Path, local: Path) -> None:
             file.write(f"client {number:6}")
             file.flush()  # as far as the client's kernel
             same(f"client {number:6}", (local / "cached").read_text(), "read by a local program")
+
+
+def not_written_back_yet_when_it_goes(mount: Path, local: Path) -> None:
+    """A local program that renames, links, removes or changes a file waits for what the mount has of it: its size says
+    so, which is asked for without opening it."""
+    if not kernel_calls.offers_delegations():
+        return
+    for number, change in enumerate(GOES):
+        (mount / "going").touch()
+        with (mount / "going").open("r+") as file:
+            file.write("x" * number)
+            file.flush()
+            inode = os.open(local / "going", os.O_PATH)
+            same(0, os.fstat(inode).st_size, "written back without being asked")
+            change(str(local / "going"))
+            same(number, os.fstat(inode).st_size, f"written back before change {number}")
+            os.close(inode)
+        (local / "going").unlink(missing_ok=True)
+
+
+GOES: tuple[Callable[[str], None], ...] = (
+    lambda path: None,
+    lambda path: os.rename(path, path + " away"),
+    lambda path: os.unlink(path),
+    lambda path: os.chmod(path, 0o600),
+    lambda path: os.chown(path, 1, 1),
+    lambda path: os.link(path, path + " too"),
+)
 
 
 def one_writes_after_the_other(mount: Path, local: Path) -> None:
@@ -100,7 +131,14 @@ def _refused(file: object, begin: int, length: int) -> None:
     raise AssertionError(f"{length} bytes at {begin} are locked by both sides")
 
 
-STEPS = (changed_by_a_local_program, not_written_back_yet, one_writes_after_the_other, listed_again, locked_by_both)
+STEPS = (
+    changed_by_a_local_program,
+    not_written_back_yet,
+    not_written_back_yet_when_it_goes,
+    one_writes_after_the_other,
+    listed_again,
+    locked_by_both,
+)
 
 
 def failure(server: Ours, options: str) -> str:
