@@ -6,12 +6,16 @@ and handed out as bytes of their own; of a large message the rest is received ex
 this connection's until the message is handed out; `arena` is used for nothing but arriving messages, so give
 listeners an arena that handlers do not wait for while they hold a message.
 
+While further requests have been read already, small answers gather and leave together, some at a time: a system call
+on a socket costs as much as a small request.
+
 A socket is watched by one reader that stays registered while anybody receives, so a request and its answer are
 one wait, one `recv` and one `sendmsg`. Reading ahead always waits for the loop first: a peer that never stops
 sending gets one buffer's worth a turn, like every other.
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections import deque
@@ -24,6 +28,7 @@ from smbdirect.wire import Buffer, Malformed
 from .base import Connection, Limits, Lost, Message, Reply
 from .deadline import Deadline
 from .memory import SMALL, Arena, Block, Share
+from .outgoing import MOST_GATHERED, SMALL_ANSWER, Gathered, Outgoing
 
 MAX_MESSAGE = 0xFFFFFF
 """What the 24-bit length can say."""
@@ -48,27 +53,6 @@ SESSION_MESSAGE, SESSION_REQUEST, KEEP_ALIVE = 0x00, 0x81, 0x85
 POSITIVE_RESPONSE = b"\x82\0\0\0"
 
 _length = struct.Struct(">I")
-
-
-class _Outgoing:
-    """What is left to send of one reply."""
-
-    __slots__ = ("blocks", "done", "views")
-
-    def __init__(self, views: deque[memoryview], blocks: Sequence[Block], done: asyncio.Future[bool]) -> None:
-        self.views = views
-        self.blocks = blocks
-        self.done = done
-
-    def advance(self, sent: int) -> None:
-        """Take `sent` bytes off the front."""
-        while sent:
-            first = self.views[0]
-            if sent < len(first):
-                self.views[0] = first[sent:]
-                return
-            sent -= len(first)
-            self.views.popleft()
 
 
 class TcpConnection(Connection):
@@ -102,7 +86,8 @@ class TcpConnection(Connection):
         self._wakes_at = 1
         self._arrival = Deadline(self._loop, deadline, lambda: self._lose("a message stopped arriving"))
         # sending
-        self._queue: deque[_Outgoing] = deque()
+        self._queue: deque[Outgoing] = deque()
+        self._gathered = Gathered()
         self._progress = Deadline(self._loop, deadline, lambda: self._lose("the peer stopped receiving"))
 
     def trust(self, max_message: int) -> None:
@@ -130,6 +115,7 @@ class TcpConnection(Connection):
                     return Message(memoryview(self._buffer[start + 4 : start + 4 + length]))
             if have:
                 self._arrival.start()
+            self._send_gathered()
             await self._until_readable()
             if not self._read_ahead():
                 break
@@ -173,6 +159,7 @@ class TcpConnection(Connection):
     async def _receive_large(self, length: int) -> Message | None:
         """The message of `length` bytes that begins in the buffer, into a block."""
         self._arrival.lift()  # waiting for memory is our time, not the peer's
+        self._send_gathered()
         block = await self._take(length)
         if block is None:
             return None
@@ -272,15 +259,37 @@ class TcpConnection(Connection):
         if reply.places or total > MAX_MESSAGE:
             _release(reply.blocks)
             raise AssertionError(f"a message of {total} bytes with {len(reply.places)} places cannot go over TCP")
+        if total <= SMALL_ANSWER and not reply.blocks and self._gathered.count < MOST_GATHERED and self._has_message():
+            if not self._gathered.count:
+                self._loop.call_soon(self._send_gathered)
+            self._gathered.add([_length.pack(total), *reply.parts])
+            return
         sent = self._start_sending([_length.pack(total), *reply.parts], 4 + total, reply.blocks)
         if sent is not None and not await asyncio.shield(sent):
             raise Lost(self._reason())
+
+    def _has_message(self) -> bool:
+        """Whether a whole further message has been read; none is looked for while there is something left to send."""
+        have = self._end - self._start
+        if have < 4 or self._queue or self._closed or self._lost is not None:
+            return False
+        (length,) = _length.unpack_from(self._buffer, self._start)
+        return bool(have >= 4 + length)
+
+    def _send_gathered(self) -> None:
+        """A lost connection is the reader's to see."""
+        if self._gathered.count and not self._closed and self._lost is None:
+            with contextlib.suppress(Lost):
+                self._start_sending([], 0, ())
 
     def _start_sending(self, parts: list[Buffer], total: int, blocks: Sequence[Block]) -> asyncio.Future[bool] | None:
         """Send of `parts`, `total` bytes, what fits now; None when that is all, else whether all will have gone."""
         if self._closed or self._lost is not None:
             _release(blocks)
             raise Lost(self._reason())
+        if self._gathered.count:
+            parts = self._gathered.take() + parts
+            total = sum(map(len, parts))
         sent = 0
         if not self._queue and len(parts) <= IOV_MAX:
             try:
@@ -297,7 +306,7 @@ class TcpConnection(Connection):
         return self._enqueue(parts, blocks, sent)
 
     def _enqueue(self, parts: list[Buffer], blocks: Sequence[Block], sent: int) -> asyncio.Future[bool]:
-        rest = _Outgoing(deque(memoryview(part) for part in parts if part), blocks, self._loop.create_future())
+        rest = Outgoing(deque(memoryview(part) for part in parts if part), blocks, self._loop.create_future())
         rest.advance(sent)
         if not self._queue:
             self._loop.add_writer(self._fd, self._on_writable)
@@ -330,6 +339,7 @@ class TcpConnection(Connection):
 
     async def close(self) -> None:
         if not self._closed:
+            self._send_gathered()
             self._closed = True
             self._end_socket()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from smbdirect.wire import Malformed
 from transport.base import Lost, Place, Reply
 from transport.memory import SMALL
+from transport.outgoing import MOST_GATHERED, SMALL_ANSWER
 from transport.tcp import tcp_limits
 from transport.tcp_connection import ENOUGH, MAX_MESSAGE, UNTRUSTED
 from transport.testing import pattern
@@ -229,6 +230,62 @@ def test_a_reply_is_one_call() -> None:
         await other.connection.send(Reply([b"head", b"data"]))
         assert calls == [3]
         assert await other.hear(12) == framed(b"headdata")
+
+    run(script)
+
+
+@pytest.mark.parametrize(
+    ("requests", "size", "calls"),
+    [(1, 10, 1), (3, 10, 1), (MOST_GATHERED + 1, 10, 1), (MOST_GATHERED + 2, 10, 2), (3, SMALL_ANSWER + 1, 3)],
+)
+def test_small_answers_to_requests_that_were_read_together_leave_together(requests: int, size: int, calls: int) -> None:
+    async def script(other: Peer) -> None:
+        real, sent = other.connection._socket, list[int]()
+
+        class Counting:
+            def recv_into(self, view: memoryview) -> int:
+                return real.recv_into(view)
+
+            def sendmsg(self, parts: list[bytes]) -> int:
+                sent.append(real.sendmsg(parts))
+                return sent[-1]
+
+            def close(self) -> None:
+                real.close()
+
+        other.connection._socket = Counting()  # type: ignore[assignment]
+        await other.say(framed(b"request") * requests)
+        answers = [bytes([number]) * size for number in range(requests)]
+        for answer in answers:
+            await other.expect(b"request")
+            await other.connection.send(Reply([answer[:5], answer[5:]]))
+        assert len(sent) == calls, "or an answer waits for a request that has not come"
+        assert await other.hear(requests * (4 + size)) == b"".join(map(framed, answers))
+
+    run(script)
+
+
+def test_an_answer_waits_for_no_further_request_to_be_taken() -> None:
+    async def script(other: Peer) -> None:
+        await other.say(framed(b"one") + framed(b"other"))
+        await other.expect(b"one")
+        await other.connection.send(Reply([b"answer"]))
+        assert await other.hear(10) == framed(b"answer")
+        await other.expect(b"other")
+
+    run(script)
+
+
+def test_answers_leave_before_a_message_is_waited_for_and_before_the_end() -> None:
+    async def script(other: Peer) -> None:
+        await other.say(framed(b"one") + framed(b"other") + framed(b"last"))
+        await other.expect(b"one")
+        await other.connection.send(Reply([b"1"]))
+        await other.expect(b"other")
+        receiving = other.connection.receive()
+        await receiving
+        await other.connection.close()
+        assert await other.hear(5) == framed(b"1")
 
     run(script)
 
