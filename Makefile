@@ -33,9 +33,11 @@ bench:
 	@python3 scripts/packages.py bench $(BACKPORTS)
 	@python3 scripts/environment.py test
 	$(PYTHON) -m benchmarks.samba --output benchmarks/RESULTS.md $(BENCH)
+	$(PYTHON) -m benchmarks.loopback --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.ksmbd --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.rdma --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.shared_state --output benchmarks/RESULTS.md $(BENCH)
+	$(PYTHON) -m benchmarks.aims benchmarks/RESULTS.md
 
 lint:
 	@python3 scripts/environment.py test dev

@@ -14,7 +14,8 @@ from server.testing import Ours, Running, Samba, names
 from smbdirect.wire import Malformed
 from transport.base import Lost
 
-from .grid import OURS, SAMBA, Grid
+from .grid import Grid
+from .peers import OURS, SAMBA
 
 FAILED = (Lost, Malformed, Status, OSError)
 SPAN = 16 << 20
@@ -46,6 +47,18 @@ class Part(Protocol):
 
     def take(self, servers: Servers, turn: int, seconds: float) -> None:
         """One turn, each figure of which takes about so many seconds."""
+
+
+class ServiceUser(Ours):
+    """This server as a user without rights, whoever logs on; the account is the one that does."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        for place in (self.root, *self.root.iterdir()):
+            shutil.chown(place, names()[0])
+
+    def command(self) -> list[str]:
+        return ["setpriv", f"--reuid={names()[0]}", f"--regid={names()[0]}", "--clear-groups", *super().command()]
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from . import results
 from .charts import bar_chart, line_chart
+from .peers import OURS, SAMBA
 
-OURS, SAMBA, LOCAL = "this server", "Samba", "local file system"
+LOCAL = "local file system"
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from .peers import KSMBD, OURS, SAMBA, SERVERS
 
 TITLE = "This server, ksmbd and Samba under the Linux client"
 LOCAL = "local file system"
+HEAD = "8 MiB, MB/s"
 PROTECTIONS = ("", "sign", "seal")
 DIRECTIONS = ("write", "read")
 JOBS = tuple(mounts.Job(rw, rw, mounts.BLOCK) for rw in DIRECTIONS)
@@ -84,7 +85,7 @@ class Case:
 
 
 def table(cases: Sequence[Case]) -> str:
-    heads = ["8 MiB, MB/s", *SERVERS, f"to {KSMBD}", f"to {SAMBA}", "rsize, wsize of each"]
+    heads = [HEAD, *SERVERS, f"to {KSMBD}", f"to {SAMBA}", "rsize, wsize of each"]
     return results.table(heads, [row for case in cases for row in case.rows()])
 
 

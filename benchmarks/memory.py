@@ -13,7 +13,8 @@ from transport.tcp import connect, tcp_limits
 from . import processes
 from .beside import Servers, attempt
 from .client import Client, NtlmLogin, Session, Settings, Tree
-from .grid import OURS, SAMBA, Grid
+from .grid import Grid
+from .peers import OURS, SAMBA
 from .pump import ACCESS
 
 CONNECTIONS = 64

@@ -32,6 +32,7 @@ MIB = 1 << 20
 DIRECTIONS = ("read", "write")
 DEVICES = {"rxe": "rxe0", "siw": "siw0"}
 BARE = "Beside the bare device"
+BARE_HEAD = "8 MiB, 8 in flight"
 RAW_COUNTS = {"rxe": 24, "siw": 128}
 """Blocks that perftest moves: about as long as the other figures take."""
 LIMIT = 1500
@@ -152,7 +153,7 @@ class Bare:
             for rw, tool in perftest.TOOLS.items():
                 ours, raw = (results.median(self.figures.get((way, rw, whose), [])) for whose in ("ours", "raw"))
                 rows.append([f"{rw}, {way}", *map(results.figure, (ours, raw)), results.ratio(ours, raw), tool])
-        heads = ["8 MiB, 8 in flight", "this server, MB/s", "device, MB/s", "ratio", "device by"]
+        heads = [BARE_HEAD, "this server, MB/s", "device, MB/s", "ratio", "device by"]
         how = {"the device": " ".join(perftest.command("ib_write_bw", "rxe0", WHOLE.load.size, RAW_COUNTS["rxe"]))}
         return f"### {BARE}\n\n{results.table(heads, rows)}\n\n{results.listed(how)}"
 

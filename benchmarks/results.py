@@ -5,9 +5,10 @@ Everything but `record`, `draw`, `machine` and `package` is pure.
 
 import os
 import platform
+import re
 import statistics
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -16,10 +17,10 @@ HEADING = "## "
 NONE = "-"
 
 
-def record(path: Path, title: str, body: str) -> None:
+def record(path: Path, title: str, body: str, *, first: bool = False) -> None:
     """Write `body` under `title` in the file; what stands under other titles stays."""
     before = path.read_text() if path.exists() else "# Results\n"
-    path.write_text(put(before, title, body))
+    path.write_text(put(before, title, body, first=first))
 
 
 def draw(beside: Path, pictures: Mapping[str, str]) -> None:
@@ -30,18 +31,31 @@ def draw(beside: Path, pictures: Mapping[str, str]) -> None:
         place.write_text(drawn)
 
 
-def put(text: str, title: str, body: str) -> str:
-    """`text` with `body` under the heading `title`, in its old place or at the end."""
-    preface, *sections = f"\n{text}".split(f"\n{HEADING}")
-    bodies = dict(section.split("\n", 1) for section in sections)
-    bodies[title] = f"\n{body.strip()}\n"
+def put(text: str, title: str, body: str, *, first: bool = False) -> str:
+    """`text` with `body` under the heading `title`: before all others, or in its old place, or at the end."""
+    preface, bodies = _sections(text)
+    bodies = ({title: ""} | bodies if first else bodies) | {title: f"\n{body.strip()}\n"}
     return "\n".join([preface.lstrip("\n"), *(f"{HEADING}{name}\n{said}" for name, said in bodies.items())])
+
+
+def _sections(text: str) -> tuple[str, dict[str, str]]:
+    """What stands before the first heading, and the rest by heading."""
+    preface, *sections = f"\n{text}".split(f"\n{HEADING}")
+    return preface, dict(section.split("\n", 1) for section in sections)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def tables(text: str, title: str) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """The heads and the rows of each table under `title`; bold or not is the same."""
+    body = _sections(text)[1].get(title, "")
+    for lines in re.findall(r"(?:^\|.*\n?)+", body, re.MULTILINE):
+        heads, _, *rows = ([cell.strip(" *") for cell in line.split("|")[1:-1]] for line in lines.splitlines())
+        yield heads, rows
 
 
 def median(figures: Sequence[float]) -> float:

@@ -1,29 +1,35 @@
 """This server and Samba side by side on the loopback address: transfers by smbclient, requests by smbtorture.
 
-The two take turns at each row, so that what else the machine does falls on both; a row is the median of its turns.
-A transfer is timed as a person sees it, from smbclient's start to its end, login included. Run it on a quiet
-machine; a ratio over 1 means that this server was faster.
+They take turns at each row, so that what else the machine does falls on all; a row is the median of its turns. A
+transfer is timed as a person sees it, from smbclient's start to its end, login included. Requests go to this server
+twice: started as root, when it acts as the user who logs on, and as that user itself. Run it on a quiet machine; a
+ratio over 1 means that this server was faster.
 
-    python -m benchmarks.samba [--rounds N] [--size BYTES] [--under DIR] [--output FILE]
+    python -m benchmarks.samba [--rounds N] [--size BYTES] [--quick] [--under DIR] [--output FILE]
 """
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.options import shown, size_of
-from server.testing import PASSWORD, Ours, Running, Samba, missing, names
+from server.testing import PASSWORD, NotStarted, Ours, Running, Samba, missing, names
 
-from . import results
+from . import results, smbtorture
+from .beside import ServiceUser
+from .peers import OURS, SAMBA
 
 TITLE = "This server and Samba"
+SERVICE = "as a service user"
+REQUESTS = "requests/s"
+KINDS: Mapping[str, type[Running]] = {OURS: Ours, SERVICE: ServiceUser, SAMBA: Samba}
 PROTECTIONS = {"plain": "off", "signed": "sign", "sealed": "encrypt"}
 BENCHES = {
     "4 KiB reads": ("read", "--option=torture:io_size=4096"),
@@ -32,31 +38,65 @@ BENCHES = {
     "echoes": ("echo",),
     "session set-ups": ("session-setup",),
 }
-SECONDS = 3
-DEPTH = 4
-_RATE = re.compile(r"\[num/s=(\d+)")
+NOTE = f"""\
+smbtorture keeps {smbtorture.DEPTH} requests under way on one connection for {smbtorture.SECONDS} s. As root this server
+switches to the Unix account of the session where it touches the disk, as Samba does; as a service user it is that one
+account. The processor time of a request is all that the server's processes used, logins included; where smbtorture is
+busy for nearly all of a processor, it is the limit. Both stand in the order of the rates."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: what is done, by which command, and how one turn is measured."""
+class Transfer:
+    """A file put or got; the seconds of each turn by server."""
 
     what: str
-    unit: str
     command: str
     measure: Callable[[Running], float]
-    larger_is_better: bool
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def take(self, servers: Sequence[tuple[str, Running]]) -> None:
+        for who, server in servers:
+            if who != SERVICE:
+                self.seconds.setdefault(who, []).append(self.measure(server))
+
+    def row(self) -> list[str]:
+        ours, theirs = (results.median(self.seconds.get(who, [])) for who in (OURS, SAMBA))
+        figures = (
+            results.figure(ours, 2),
+            results.figure(theirs, 2),
+            results.ratio(ours, theirs, larger_is_better=False),
+        )
+        return [self.what, *figures, f"`{self.command}`"]
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """One of smbtorture's timings; its turns by server."""
+
+    what: str
+    bench: str
+    options: Sequence[str]
+    turns: dict[str, list[smbtorture.Turn]] = field(default_factory=dict)
+
+    def take(self, servers: Sequence[tuple[str, Running]]) -> None:
+        for who, server in servers:
+            self.turns.setdefault(who, []).append(smbtorture.measure(server, self.bench, *self.options))
+
+    def row(self) -> list[str]:
+        rates = {who: results.median([turn.rate for turn in self.turns.get(who, [])]) for who in KINDS}
+        costs = [results.median([turn.cost for turn in self.turns.get(who, [])]) * 1e6 for who in KINDS]
+        busy = [results.median([turn.client for turn in self.turns.get(who, [])]) * 100 for who in KINDS]
+        ratios = [results.ratio(rates[who], rates[SAMBA]) for who in (OURS, SERVICE)]
+        said = " ".join([f"smb2.bench.{self.bench}", *self.options])
+        return [
+            self.what, *map(results.figure, rates.values()), *ratios, " / ".join(map(results.figure, costs)),
+            " / ".join(map(results.figure, busy)), f"`{said}`",
+        ]  # fmt: skip
 
 
 def smbclient(server: Running, protection: str, orders: str) -> list[str]:
     who = ["-p", str(server.port), "-U", f"{names()[0]}%{PASSWORD}", f"--client-protection={protection}"]
     return ["smbclient", "//127.0.0.1/data", *who, "-c", orders]
-
-
-def torture(server: Running, name: str, *options: str) -> list[str]:
-    load = [f"--option=torture:timelimit={SECONDS}", "--option=torture:nprocs=1", f"--option=torture:qdepth={DEPTH}"]
-    who = ["-p", str(server.port), f"-U{names()[0]}%{PASSWORD}", "--option=torture:progress=no"]
-    return ["smbtorture", "//127.0.0.1/data", *who, *load, *options, f"smb2.bench.{name}"]
 
 
 def put(source: Path, protection: str) -> Callable[[Running], float]:
@@ -76,16 +116,6 @@ def get(source: Path, protection: str) -> Callable[[Running], float]:
     return measure
 
 
-def rate(name: str, *options: str) -> Callable[[Running], float]:
-    def measure(server: Running) -> float:
-        command = torture(server, name, *options)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS + 60, check=False)
-        found = _RATE.findall(done.stdout + done.stderr)
-        return float(found[0]) if done.returncode == 0 and found else float("nan")
-
-    return measure
-
-
 def timed(command: Sequence[str]) -> float:
     """Seconds that `command` took; NaN where it failed."""
     begun = time.perf_counter()
@@ -95,33 +125,53 @@ def timed(command: Sequence[str]) -> float:
     return float("nan") if failed else seconds
 
 
-def rows(source: Path) -> list[Row]:
+def transfers(source: Path) -> list[Transfer]:
     size = shown(source.stat().st_size)
-    transfers = [
-        Row(f"{name} {size}, {word}", "s", f"smbclient --client-protection={protection} -c '{name} ...'",
-            make(source, protection), larger_is_better=False)
+    return [
+        Transfer(f"{name} {size}, {word}", f"smbclient --client-protection={protection} -c '{name} ...'",
+                 make(source, protection))
         for word, protection in PROTECTIONS.items()
         for name, make in (("put", put), ("get", get))
     ]  # fmt: skip
-    known = subprocess.run(["smbtorture", "--list"], capture_output=True, text=True, check=True).stdout
-    requests = [
-        Row(what, "/s", " ".join([f"smbtorture smb2.bench.{name}", *options]), rate(name, *options), True)
-        for what, (name, *options) in BENCHES.items()
-        if f"smb2.bench.{name}." in known
-    ]
-    return transfers + requests
 
 
-def table(measured: Sequence[tuple[Row, list[float], list[float]]]) -> str:
-    """The results as Markdown; the ratio says how many times faster this server was."""
-    rows = []
-    for row, ours, theirs in measured:
-        mine, other = results.median(ours), results.median(theirs)
-        digits = 0 if row.larger_is_better else 2
-        figures = [f"{figure:.{digits}f} {row.unit}" for figure in (mine, other)]
-        how = results.ratio(mine, other, larger_is_better=row.larger_is_better)
-        rows.append([row.what, *figures, how, f"`{row.command}`"])
-    return results.table(["", "this server", "Samba", "ratio", "command"], rows)
+def requests() -> list[Requests]:
+    known = smbtorture.known()
+    return [Requests(what, name, options) for what, (name, *options) in BENCHES.items() if name in known]
+
+
+@contextmanager
+def started(under: Path | None) -> Iterator[list[tuple[str, Running]]]:
+    """Those of KINDS that can be started."""
+    with ExitStack() as stack:
+        servers = []
+        for who, kind in KINDS.items():
+            try:
+                servers.append((who, stack.enter_context(kind(under=under))))
+            except NotStarted as failure:
+                print(f"{who}: {failure}", flush=True)
+        yield servers
+
+
+def measure(rows: Sequence[Transfer | Requests], rounds: int, under: Path | None) -> None:
+    with started(under) as servers:
+        for number in range(rounds):
+            for row in rows:
+                row.take(servers if number % 2 == 0 else servers[::-1])
+            print(
+                f"round {number + 1} of {rounds}", *(" | ".join(row.row()[:-1]) for row in rows), sep="\n", flush=True
+            )
+
+
+def told(moved: Sequence[Transfer], asked: Sequence[Requests], rounds: int) -> str:
+    heads = ["", "this server, s", "Samba, s", "ratio", "command"]
+    about = f"Medians of {rounds} turns each, {results.machine(Samba=samba_version())}."
+    further = [
+        REQUESTS, "this server, as root", SERVICE, "Samba", "ratio", f"ratio, {SERVICE}",
+        "µs of the server for each", "smbtorture busy, %", "smbtorture",
+    ]  # fmt: skip
+    tables = [results.table(heads, [row.row() for row in moved]), results.table(further, [row.row() for row in asked])]
+    return "\n\n".join([about, *tables, NOTE])
 
 
 def samba_version() -> str:
@@ -132,6 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.samba", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=size_of, default=1 << 30, help="of the file that is put and got (default 1G)")
+    parser.add_argument("--quick", action="store_true", help="one round with 16M, to see that all of it runs")
     parser.add_argument(
         "--under", type=Path, help="where the shares and the file lie (default: temporary files' place)"
     )
@@ -140,22 +191,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if absent := missing("smbclient", "smbtorture", "smbd", "smbpasswd"):
         print(f"missing: {', '.join(absent)}; install Debian's samba, smbclient and samba-testsuite")
         return 2
-    with (
-        tempfile.NamedTemporaryFile(dir=options.under) as file,
-        Ours(under=options.under) as ours,
-        Samba(under=options.under) as samba,
-    ):
+    rounds, size = (1, 16 << 20) if options.quick else (options.rounds, options.size)
+    with tempfile.NamedTemporaryFile(dir=options.under) as file:
         block = os.urandom(1 << 20)
-        for _ in range(options.size >> 20):
+        for _ in range(size >> 20):
             file.write(block)
         file.flush()
-        measured: list[tuple[Row, list[float], list[float]]] = []
-        for row in rows(Path(file.name)):
-            turns = [(row.measure(ours), row.measure(samba)) for _ in range(options.rounds)]
-            measured.append((row, [turn[0] for turn in turns], [turn[1] for turn in turns]))
-            print(table(measured[-1:]).splitlines()[-1], flush=True)
-    about = results.machine(Samba=samba_version())
-    said = f"Medians of {options.rounds} turns each, {about}.\n\n{table(measured)}\n"
+        moved, asked = transfers(Path(file.name)), requests()
+        measure([*moved, *asked], rounds, options.under)
+    said = told(moved, asked, rounds)
     print(f"\n{said}")
     if options.output:
         results.record(options.output, TITLE, said)

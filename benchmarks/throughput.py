@@ -14,7 +14,8 @@ from server.testing import Running
 from . import processes
 from .beside import SPAN, WIDEST, Servers, attempt, file_name
 from .client import Settings
-from .grid import LOCAL, OURS, SAMBA, Grid
+from .grid import LOCAL, Grid
+from .peers import OURS, SAMBA
 from .pump import Order, Primed, primed, run
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30

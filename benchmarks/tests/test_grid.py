@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import charts, latency, processes, throughput
-from benchmarks.grid import OURS, SAMBA, Grid
+from benchmarks.grid import Grid
+from benchmarks.peers import OURS, SAMBA
 
 NAN = float("nan")
 SMAPS = """\
