@@ -289,7 +289,8 @@ class PosixFile(Metadata):
         if self._promised or not self._writable or self._description is None:
             return self._promised or self._writable
         description = self._description
-        return description.changed or description.users > 1 or not self._is_local
+        leaves_readers = description.writers == 1 and description.users > 1
+        return description.changed or leaves_readers or not self._is_local
 
     @property
     def _is_local(self) -> bool:
