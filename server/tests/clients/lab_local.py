@@ -53,9 +53,9 @@ def not_written_back_yet(mount: Path, local: Path) -> None:
             same(f"client {number:6}", (local / "cached").read_text(), "read by a local program")
 
 
-def not_written_back_yet_when_it_goes(mount: Path, local: Path) -> None:
-    """A local program that renames, links, removes or changes a file waits for what the mount has of it: its size says
-    so, which is asked for without opening it."""
+def not_written_back_yet_when_it_goes(mount: Path, local: Path, disk: Path | None = None) -> None:
+    """A local program that renames, links, removes or changes a file waits for what the mount has of it: its size on
+    the `disk` says so, which is asked for without opening it."""
     if not kernel_calls.offers_delegations():
         return
     for number, change in enumerate(GOES):
@@ -63,7 +63,7 @@ def not_written_back_yet_when_it_goes(mount: Path, local: Path) -> None:
         with (mount / "going").open("r+") as file:
             file.write("x" * number)
             file.flush()
-            inode = os.open(local / "going", os.O_PATH)
+            inode = os.open((disk or local) / "going", os.O_PATH)
             same(0, os.fstat(inode).st_size, "written back without being asked")
             change(str(local / "going"))
             same(number, os.fstat(inode).st_size, f"written back before change {number}")
