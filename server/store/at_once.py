@@ -5,7 +5,7 @@ the file must be known already. Where anything is missing or looks unusual, noth
 does it all, as it does for what is to be made: so what is refused is refused there.
 
 Opening data waits for no disk either. It may wait for a program that wants to be asked (fanotify's permission events,
-as virus scanners have them): where it has once taken long, threads open data for a while.
+as virus scanners have them): where it has taken long more than once, threads open data for a while.
 """
 
 import os
@@ -29,9 +29,11 @@ _DATA = {
     for mode in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR)
 }
 _LONG = 0.02
-"""Seconds that nobody takes to open data who asks nobody."""
-_REST = 60.0
-"""Seconds for which threads open data after that."""
+"""Seconds in which data is opened where nobody is asked; but for when the processor was another's just then."""
+_SELDOM = 16
+"""Opens that are not long, between two that are by chance."""
+_REST = 30.0
+"""Seconds for which threads open data where that is no chance."""
 
 
 class AtOnce:
@@ -45,6 +47,7 @@ class AtOnce:
         self._known = known
         self._clock = clock
         self._rests_until = 0.0
+        self._since_long = _SELDOM
 
     def open(self, who: Identity, wanted: Wanted) -> Opened | None:
         """As `opening.find_or_make`; None where a thread must do it."""
@@ -105,12 +108,19 @@ class AtOnce:
         """A descriptor of the data of the file `status` is of; less than 0 where there is none at once."""
         begun = self._clock()
         descriptor = self._threads.open_nowait(who, directory, name, _DATA[mode])
-        if self._clock() - begun > _LONG:
-            self._rests_until = begun + _REST
+        self._time(begun, self._clock())
         if descriptor >= 0 and not os.path.samestat(os.fstat(descriptor), status):
             os.close(descriptor)
             return -1
         return descriptor
+
+    def _time(self, begun: float, ended: float) -> None:
+        """Data was opened, and took from `begun` to `ended`."""
+        self._since_long += 1
+        if ended - begun > _LONG:
+            if self._since_long < _SELDOM:
+                self._rests_until = ended + _REST
+            self._since_long = 0
 
 
 def _spelled(path: Path) -> bytes:

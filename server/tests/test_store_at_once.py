@@ -168,12 +168,28 @@ async def test_what_is_to_be_made_or_refused_is_left_to_a_thread(store: AtOnceSt
 async def test_who_took_long_to_open_data_is_a_threads_to_wait_for(store: AtOnceStore) -> None:
     await (await made(store, "file")).close()
     await seen(store, "file", access=BOTH)
-    now = iter([0.0, 0.0, 1.0, 1.1])
-    store._at_once._clock = lambda: next(now)
-    found = at_once(store, "file", access=BOTH)
-    assert found is not None
-    await found.file.close()
-    assert at_once(store, "file", access=BOTH) is None
+    now, slow = 0.0, False
+
+    def clock() -> float:
+        nonlocal now
+        now += slow
+        return now
+
+    async def opens() -> bool:
+        found = at_once(store, "file", access=BOTH)
+        if found is not None:
+            await found.file.close()
+        return found is not None
+
+    store._at_once._clock = clock
+    for each in (True, *[False] * 16, True, False):
+        slow = each
+        assert await opens(), "once by chance is not often"
+    slow = True
+    assert await opens()
+    assert not await opens()
+    now += 60
+    assert await opens()
 
 
 # -- as others --------------------------------------------------------------------------------------------------
