@@ -22,6 +22,7 @@ from .samba import samba_version
 
 TITLE = "On the loopback address, with the project's own client"
 QUICK = 0.05
+COMMAND = "`python -m benchmarks.loopback`, whose client is `benchmarks/pump.py`; both servers as they are by default"
 
 
 def parts() -> list[Part]:
@@ -39,7 +40,7 @@ def measure(chosen: Sequence[Part], rounds: int, seconds: float, under: Path | N
 
 
 def told(chosen: Sequence[Part], rounds: int) -> str:
-    about = f"Medians of {rounds} turns each, {results.machine(Samba=samba_version())}; one server process."
+    about = f"Medians of {rounds} turns each, {results.machine(Samba=samba_version())}; {COMMAND}."
     return "\n\n".join([about, *(grid.text() for part in chosen for grid in part.grids)])
 
 

@@ -78,8 +78,15 @@ def figure(value: float, digits: int = 0) -> str:
 def machine(**programs: str) -> str:
     """What the figures were taken on, in one line; `programs` are further versions, by name."""
     known = {"Linux": platform.release(), "Python": platform.python_version(), **programs}
-    cores = len(os.sched_getaffinity(0))
-    return ", ".join([f"{cores} cores", *(f"{name} {version}" for name, version in known.items())])
+    cores, memory = len(os.sched_getaffinity(0)), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
+    hardware = f"{cores} cores of {processor(Path('/proc/cpuinfo').read_text())}, {memory:.0f} GiB"
+    return ", ".join([hardware, *(f"{name} {version}" for name, version in known.items())])
+
+
+def processor(cpuinfo: str) -> str:
+    """Its name, as the kernel tells it."""
+    found = re.search(r"^model name\s*: *(.+)$", cpuinfo, re.MULTILINE)
+    return found[1] if found else platform.machine()
 
 
 def package(name: str) -> str:

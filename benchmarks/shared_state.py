@@ -31,7 +31,7 @@ from .client import Client, File, NtlmLogin, Session, Settings, Tree
 TITLE = "Leases, breaks and watches"
 FILES = 64
 """Different files that opens go round, and how many of them are under way at once."""
-SECONDS = 3.0
+SECONDS = 1.0
 PATIENCE = 20.0
 READ_AND_KEEP = LeaseState.READ | LeaseState.HANDLE
 EVERYTHING = READ_AND_KEEP | LeaseState.WRITE
@@ -185,8 +185,8 @@ async def _awaited(figure: Awaitable[float]) -> float:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shared_state", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--opens", type=int, default=5000, help="open at once, for their memory (default 5000)")
-    parser.add_argument("--watches", type=int, default=4000, help="at once, for their memory (default 4000)")
+    parser.add_argument("--opens", type=int, default=2000, help="open at once, for their memory (default 2000)")
+    parser.add_argument("--watches", type=int, default=1000, help="at once, for their memory (default 1000)")
     parser.add_argument("--output", type=Path, help="also write the table to its section of this file")
     options = parser.parse_args(argv)
     table = measure(options.rounds, options.opens, options.watches)

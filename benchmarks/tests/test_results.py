@@ -32,6 +32,17 @@ def test_a_record_begins_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "new.md").read_text() == "# Results\n\n## One\n\n1\n"
 
 
+def test_a_section_that_comes_first_is_put_before_the_others_and_stays_there() -> None:
+    once = results.put("# Results\n\n## One\n\n1\n", "Two", "2", first=True)
+    assert once == "# Results\n\n## Two\n\n2\n\n## One\n\n1\n"
+    assert results.put(once, "Two", "2", first=True) == results.put(once, "Two", "2") == once
+
+
+def test_a_processor_without_a_name_is_an_architecture() -> None:
+    assert results.processor("processor : 0\nmodel name\t: A good one\nflags : x\n") == "A good one"
+    assert results.processor("")
+
+
 def test_turns_that_failed_do_not_count() -> None:
     assert results.median([3.0, NAN, 1.0, 2.0]) == 2.0
     assert results.median([NAN]) != results.median([NAN])
