@@ -19,6 +19,7 @@ what is in it may be all that keeps a client's lock. Whoever knows better moves 
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -27,7 +28,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from .config import ConfigError
 from .status import NT, Status
@@ -40,10 +41,20 @@ WHOLE = ".whole"
 """What the name of the file ends with that is there while the journal has all there is."""
 RETRY = 5.0
 """Seconds after which what could not be written is written again, where nobody asks for it sooner."""
-VERSION = 1
+VERSION = 2
 _APPLICATION = 0x534D4244
 """PRAGMA application_id of our files: "SMBD"."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+MOVE, ROOM = "move it away where they are not missed", "make room for it"
+WRITABLE, OWN = "make it writable", "give each server a state directory of its own"
+_OF_DATABASE = {
+    sqlite3.SQLITE_FULL: ROOM, sqlite3.SQLITE_READONLY: WRITABLE, sqlite3.SQLITE_CANTOPEN: WRITABLE,
+    sqlite3.SQLITE_PERM: WRITABLE, sqlite3.SQLITE_BUSY: OWN,
+}  # fmt: skip
+_OF_SYSTEM = {
+    errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EROFS: WRITABLE, errno.EACCES: WRITABLE, errno.EPERM: WRITABLE
+}  # fmt: skip
+"""What to do about errors of either kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,8 @@ class Row:
     share: str
     path: bytes
     """Names with slashes between them, as the file system has them."""
-    stream: str
+    stream: bytes
+    """As `path`: names of clients may be no UTF-8, which is all that SQLite takes for text."""
     identity: bytes
     """`File.identity`: what it is, whatever its name is by now."""
     user: str
@@ -91,7 +103,14 @@ class Row:
 
 
 _COLUMNS = [field.name for field in fields(Row)]
-_KINDS = get_type_hints(Row).values()
+_KINDS = get_type_hints(Row)
+_LENGTHS = {
+    "persistent": 8, "client_guid": 16, "create_guid": 16, "app_instance": 16, "app_version": 16, "deleter": 16,
+    "lease_key": 16, "lease_parent": 16, "parent_key": 16,
+}  # fmt: skip
+"""Bytes of what has always as many."""
+_MULTIPLES = {"locks": 17, "sequences": 2}
+"""Bytes of each of what there may be several of."""
 _SCHEMA = (
     "CREATE TABLE server (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
     f"CREATE TABLE opens ({', '.join(_COLUMNS)}, PRIMARY KEY (persistent)) WITHOUT ROWID",
@@ -140,7 +159,8 @@ class Journal:
         self.guid: bytes = said.get("guid", guid)
         """The server's, from its first life on."""
         rows = [_row(values) for values in self._database.execute(f"SELECT {', '.join(_COLUMNS)} FROM opens")]
-        if said.get("boot") != self._boot and said.get("clean") != b"1":
+        same = bool(self._boot) and said.get("boot") == self._boot
+        if not same and said.get("clean") != b"1":
             self.why = "the machine has stopped without the server"
         elif not self._whole.exists():
             self.why = "the server has ended while it could not write them"
@@ -240,6 +260,10 @@ class Journal:
                 self._database.executemany(_PUT, [astuple(row) for row in changes.values() if row is not None])
         except sqlite3.Error as error:
             return Status(NT.DISK_FULL, f"persistent opens cannot be written: {error}")
+        except Exception as error:  # the thread goes on, or all who wait would wait for ever
+            if not self._failing:
+                log.exception("bug while writing persistent opens")
+            return Status(NT.INTERNAL_ERROR, f"persistent opens cannot be written: {error}")
         return None
 
     @contextlib.contextmanager
@@ -297,6 +321,7 @@ def _make_private(path: Path) -> bool:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError("is no file") from None
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))  # SQLite has no good word for one that is not to be written
         if status.st_mode & 0o077:
             path.chmod(0o600)
         return status.st_size == 0
@@ -315,21 +340,29 @@ def _check(database: sqlite3.Connection) -> None:
         raise ConfigError(f"is damaged: {' '.join(verdict.split())}")
 
 
-def _row(values: tuple[object, ...]) -> Row:
-    for column, kind, value in zip(_COLUMNS, _KINDS, values, strict=True):
-        if not isinstance(value, kind):
+def _row(values: tuple[Any, ...]) -> Row:
+    """Raises ConfigError where what has been read is nothing that was ever written."""
+    for column, value in zip(_COLUMNS, values, strict=True):
+        if not isinstance(value, _KINDS[column]):
             raise ConfigError(f"is damaged: {column} is {type(value).__name__}")
-    return Row(*values)  # type: ignore[arg-type]
+        if value is not None and column in _LENGTHS and len(value) != _LENGTHS[column]:
+            raise ConfigError(f"is damaged: {column} of {len(value)} bytes")
+        if column in _MULTIPLES and len(value) % _MULTIPLES[column]:
+            raise ConfigError(f"is damaged: {column} of {len(value)} bytes")
+    return Row(*values)
 
 
 @contextlib.contextmanager
 def _refusing(path: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, OSError, ConfigError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{path}: {error}; it holds clients' persistent opens: move it away where they are not missed"
-        ) from None
+    except (OSError, sqlite3.Error, ConfigError, ValueError) as error:
+        advice = MOVE
+        if isinstance(error, sqlite3.Error):
+            advice = _OF_DATABASE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, MOVE)
+        elif isinstance(error, OSError):
+            advice = _OF_SYSTEM.get(error.errno or 0, MOVE)
+        raise ConfigError(f"{path}: {error}; clients' persistent opens are kept there: {advice}") from None
 
 
 def _boot_id() -> str:

@@ -183,7 +183,7 @@ class Keeping:
             kept = self._kept.get(other)
             if kept is not None and kept.row is not None:
                 said = kept.row.delete_pending, kept.row.stream
-                if said != (opened.shared.delete_pending, other.file.stream):
+                if said != (opened.shared.delete_pending, pack_name(other.file.stream)):
                     yield other
 
     def _flush(self) -> bool:
@@ -216,12 +216,20 @@ class Keeping:
 
 
 # -- an open as a row -----------------------------------------------------------------------------------------------
+def pack_name(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
+
+
+def unpack_name(name: bytes) -> str:
+    return name.decode("utf-8", "surrogatepass")
+
+
 def pack_path(path: Names) -> bytes:
-    return "/".join(path).encode("utf-8", "surrogatepass")
+    return pack_name("/".join(path))
 
 
 def unpack_path(path: bytes) -> Names:
-    return tuple(path.decode("utf-8", "surrogatepass").split("/")) if path else ()
+    return tuple(unpack_name(path).split("/")) if path else ()
 
 
 def _id(opened: "Open") -> bytes:
@@ -234,9 +242,9 @@ def _row(opened: "Open", kept: Kept) -> Row:
     lease = caching if isinstance(caching, Lease) else None
     version = handle.app_version
     return Row(
-        persistent=_id(opened), share=opened.tree.share.name, path=_path(opened, kept), stream=opened.file.stream,
-        identity=kept.identity, user=opened.session.user, client_guid=handle.client_guid,
-        create_guid=handle.create_guid, app_instance=handle.app_instance,
+        persistent=_id(opened), share=opened.tree.share.name, path=_path(opened, kept),
+        stream=pack_name(opened.file.stream), identity=kept.identity, user=opened.session.user,
+        client_guid=handle.client_guid, create_guid=handle.create_guid, app_instance=handle.app_instance,
         app_version=VERSION.pack(*version) if version is not None else None,
         action=handle.action, timeout=handle.timeout, resilient=handle.resilient,
         access=mode.access, share_access=mode.share, options=mode.options, write_through=mode.write_through,

@@ -8,9 +8,10 @@ local process has locked there meanwhile, is told in one line and forgotten: its
 import logging
 from typing import TYPE_CHECKING
 
+from .config import ConfigError
 from .durable import Handle
 from .journal import Row
-from .keeping import LOCK, VERSION, unpack_path
+from .keeping import LOCK, VERSION, unpack_name, unpack_path
 from .lease import Lease
 from .lock import Locks, Range
 from .messages.create import CreateAction
@@ -31,14 +32,18 @@ log = logging.getLogger("smbdirect.restore")
 
 
 async def restore(server: "Server", rows: list[Row]) -> None:
-    """Put back what `rows` say; those that cannot be are dropped."""
+    """Put back what `rows` say; those that cannot be are dropped. Raises ConfigError where that cannot be kept."""
     for row in rows:
         try:
             await _put_back(server, row)
         except (Status, OSError, ValueError) as error:
-            log.warning("%s in %s: %s's open is not given back: %s", unpack_path(row.path), row.share, row.user, error)
+            name = row.path.decode("utf-8", "replace")
+            log.warning("%r in %s: %s's open is not given back: %s", name, row.share, row.user, error)
             server.keeping.drop(row.persistent)
-    await server.keeping.settle()
+    try:
+        await server.keeping.settle()
+    except Status as status:
+        raise ConfigError(str(status)) from None
     if rows:
         log.info("%d of %d persistent opens wait for their clients", len(server.keeping), len(rows))
 
@@ -48,7 +53,7 @@ async def _put_back(server: "Server", row: Row) -> None:
     store = tree.share.store
     assert store is not None
     path = await store.locate(row.identity, unpack_path(row.path))
-    found = await store.open(tree.who, Wanted(path, row.stream, row.access))
+    found = await store.open(tree.who, Wanted(path, unpack_name(row.stream), row.access))
     try:
         if await found.file.identity() != row.identity:
             raise Status(NT.OBJECT_NAME_NOT_FOUND, "its name is another file's")
@@ -78,7 +83,7 @@ async def _put_back(server: "Server", row: Row) -> None:
 async def _tree(server: "Server", row: Row) -> Tree:
     """A session and tree that have ended, as those that its client had. Raises Status where it may not have them."""
     share = server.shares.find(row.share)
-    if not share.continuously_available:
+    if not (share.continuously_available and server.keeps(share)):
         raise Status(NT.OBJECT_NAME_NOT_FOUND, "the share is not continuously available any more")
     outcome = Outcome(row.user, "", b"", b"")
     who = await server.identity_of(outcome)
@@ -98,7 +103,7 @@ def _open(server: "Server", row: Row, tree: Tree, found: Found) -> Open:
         Mode(row.access, row.share_access, row.options, bool(row.write_through)),
         opens.shared_for(found.file.key), found.file, position=row.position, held_times=row.held_times,
         lock_sequences=dict(zip(row.sequences[::2], row.sequences[1::2], strict=True)),
-        handle=_handle(row), modified=bool(row.modified), parent_key=row.parent_key,
+        handle=_handle(row, server.config.durable_timeout), modified=bool(row.modified), parent_key=row.parent_key,
     )  # fmt: skip
     opened.shared.archived = bool(found.stat.attributes & FileAttribute.ARCHIVE)
     opens.add(opened)
@@ -107,11 +112,11 @@ def _open(server: "Server", row: Row, tree: Tree, found: Found) -> Open:
     return opened
 
 
-def _handle(row: Row) -> Handle:
+def _handle(row: Row, longest: float) -> Handle:
     high_low = VERSION.unpack(row.app_version) if row.app_version is not None else None
     return Handle(
         row.client_guid, row.user.casefold(), row.create_guid, row.app_instance, high_low, row.action,
-        durable=True, resilient=bool(row.resilient), timeout=row.timeout,
+        durable=True, resilient=bool(row.resilient), timeout=min(row.timeout, longest),
     )  # fmt: skip
 
 

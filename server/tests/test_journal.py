@@ -20,7 +20,7 @@ from server.status import NT, Status
 
 GUID = b"g" * 16
 ROW = Row(
-    persistent=b"12345678", share="data", path=b"d/\xff", stream="", identity=b"i", user="alice",
+    persistent=b"12345678", share="data", path=b"d/\xff", stream=b"", identity=b"i", user="alice",
     client_guid=b"c" * 16, create_guid=GUID, app_instance=None, app_version=None, action=1, timeout=60.5, resilient=0,
     access=0x1F01FF, share_access=7, options=0, write_through=0, delete_on_close=1, delete_pending=0, deleter=None,
     position=5, held_times=0, modified=1, cached=7, lease_key=b"k" * 16, lease_version=2, lease_epoch=3,
@@ -160,23 +160,56 @@ def test_a_file_that_cannot_be_used_is_refused_and_left_alone(
 
 def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "db", GUID)
-    with pytest.raises(ConfigError, match="locked"):
+    with pytest.raises(ConfigError, match=r"locked; .*give each server a state directory of its own"):
         Journal(tmp_path / "db", GUID)
     journal.close()
 
 
-def _mistyped(path: Path) -> None:
+def sql(path: Path, statement: str) -> None:
+    """Change the file of a server that has stopped."""
     asyncio.run(write(journal := Journal(path, GUID), ROW))
     journal.close()
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE opens SET user = 5")
+        database.execute(statement)
     database.close()
 
 
-def test_a_row_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
-    _mistyped(tmp_path / "db")
-    with pytest.raises(ConfigError, match=r"damaged: user is int.*move it away"):
+@pytest.mark.parametrize(("change", "why"), [
+    ("UPDATE opens SET user = 5", "damaged: user is int"),
+    ("UPDATE opens SET locks = NULL", "damaged: locks is NoneType"),
+    ("UPDATE opens SET client_guid = x'00'", "damaged: client_guid of 1 bytes"),
+    ("UPDATE opens SET persistent = x''", "damaged: persistent of 0 bytes"),
+    ("UPDATE opens SET locks = x'0000'", "damaged: locks of 2 bytes"),
+    ("UPDATE opens SET sequences = x'000000'", "damaged: sequences of 3 bytes"),
+    ("ALTER TABLE opens DROP COLUMN stream", "no such column: stream"), ("DROP TABLE opens", "no such table"),
+    ("DROP TABLE server", "no such table"),
+])  # fmt: skip
+def test_what_was_never_written_is_refused(tmp_path: Path, change: str, why: str) -> None:
+    sql(tmp_path / "db", change)
+    with pytest.raises(ConfigError, match=f"{why}.*move it away"):
         Journal(tmp_path / "db", GUID)
+
+
+def test_where_boots_are_not_told_apart_only_a_clean_stop_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.journal._BOOT", tmp_path / "nowhere")
+    for clean in (True, False):
+        asyncio.run(write(journal := Journal(tmp_path / "db", GUID), ROW))
+        journal.close(clean)
+        assert left(tmp_path / "db") == ([ROW] if clean else [])
+
+
+def test_who_waits_does_not_wait_for_ever_where_we_have_a_bug(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def use(journal: Journal) -> None:
+        await write(journal, replace(ROW, user="\ud800"))
+        assert journal.behind
+        await write(journal, replace(ROW, user="alice"))
+        assert not journal.behind
+
+    with_journal(tmp_path / "db", use)
+    assert left(tmp_path / "db") == [ROW]
+    assert caplog.text.count("bug while writing") == 1
 
 
 # -- no room ------------------------------------------------------------------------------------------------------
@@ -263,3 +296,39 @@ def test_who_waits_is_refused_where_the_file_cannot_be_disowned_either(
 
     with_journal(tmp_path / "db", use)
     assert left(tmp_path / "db") == [LARGE]
+
+
+# -- at the start -------------------------------------------------------------------------------------------------
+def test_a_full_disk_is_named_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def full(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        database: sqlite3.Connection = connect(*arguments, **options)
+        database.execute("PRAGMA max_page_count = 1")
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    with pytest.raises(ConfigError, match=f"{tmp_path}/db: database or disk is full; .*make room"):
+        Journal(tmp_path / "db", GUID)
+
+
+@pytest.mark.parametrize(("number", "advice"), [
+    (errno.ENOSPC, "make room"), (errno.EDQUOT, "make room"), (errno.EROFS, "make it writable"),
+    (errno.EACCES, "make it writable"),
+])  # fmt: skip
+@pytest.mark.parametrize("there", [True, False])
+def test_a_directory_that_cannot_be_written_is_named_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str, there: bool
+) -> None:
+    open_ = os.open
+
+    def refuse(path: Any, flags: int, *arguments: Any) -> int:
+        if there and flags & os.O_CREAT:
+            return open_(path, flags, *arguments)
+        raise OSError(number, os.strerror(number))
+
+    if there:
+        Journal(tmp_path / "db", GUID).close()
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ConfigError, match=f"{tmp_path}/db: .*{os.strerror(number)}; .*{advice}"):
+        Journal(tmp_path / "db", GUID)
