@@ -66,7 +66,8 @@ def put(file: int, number: int) -> None:
 
 def synced(file: int) -> bool:
     """Whether an fsync worked. One that finds the connection just lost may fail with EAGAIN (Linux 7.2, one run in some
-    five): then the kernel has given up what was still to be written, and a program has to write it again."""
+    five; with Samba more often): then the kernel has given up what was still to be written, and a program has to write
+    it again. `cifs_issue_write` ends a write so whose connection has just gone, and does not mark it for repetition."""
     try:
         os.fsync(file)
     except BlockingIOError:
