@@ -22,12 +22,10 @@ from .opening import Opened, modes
 from .resolve import Resolver
 from .threads import IdentityThreads
 
-_ANCHOR = syscalls.How(resolve.ANCHOR, resolve.BENEATH | syscalls.RESOLVE_CACHED)
-_DIRECTORY = syscalls.How(resolve.DIRECTORY, resolve.BENEATH | syscalls.RESOLVE_CACHED)
-_DATA = {
-    mode: syscalls.How(mode | os.O_NOFOLLOW | SAFE, resolve.BENEATH | syscalls.RESOLVE_CACHED)
-    for mode in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR)
-}
+_AT_ONCE = resolve.BENEATH | syscalls.RESOLVE_CACHED | syscalls.RESOLVE_NO_XDEV
+_ANCHOR = syscalls.How(resolve.ANCHOR, _AT_ONCE)
+_DIRECTORY = syscalls.How(resolve.DIRECTORY, _AT_ONCE)
+_DATA = {mode: syscalls.How(mode | os.O_NOFOLLOW | SAFE, _AT_ONCE) for mode in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR)}
 _LONG = 0.02
 """Seconds in which data is opened where nobody is asked; but for when the processor was another's just then."""
 _SELDOM = 16
@@ -52,7 +50,7 @@ class AtOnce:
     def open(self, who: Identity, wanted: Wanted) -> Opened | None:
         """As `opening.find_or_make`; None where a thread must do it."""
         path = wanted.path
-        if wanted.stream or wanted.make is Make.ALWAYS or self._resolver.vetoes(path):
+        if self._known.device is None or wanted.stream or wanted.make is Make.ALWAYS or self._resolver.vetoes(path):
             return None
         if not path:
             return self._child(who, wanted, self._resolver.root, b".", b"")

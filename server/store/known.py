@@ -2,8 +2,9 @@
 
 Whatever changes any of it moves the file's change time, so what was read once holds for as long as that stays: but for
 a change in the same tick of the kernel's clock, so nothing is kept of a file that was changed just now. Who may not
-read an extended attribute finds none, so each account has its own. Elsewhere than on this machine's own file systems
-times are what another machine has said some seconds ago, so nothing is kept.
+read an extended attribute finds none, so each account has its own. Only of the file system that the share's root is on,
+and where that is this machine's own: elsewhere times are what another machine has said some seconds ago, and to ask for
+them may take its time.
 """
 
 import os
@@ -16,7 +17,6 @@ from . import acls
 from .base import Credentials, Identity
 from .inode import Inode
 from .namecache import tick
-from .volume import Volumes
 
 _Key = tuple[Credentials | None, int, int]
 
@@ -40,9 +40,10 @@ class Known:
     """By account (where there are `several`), device and inode; at most `limit`, and the first go first."""
 
     def __init__(
-        self, volumes: Volumes, several: bool, limit: int = 16384, clock: Callable[[], int] = time.time_ns
+        self, device: int | None, several: bool, limit: int = 16384, clock: Callable[[], int] = time.time_ns
     ) -> None:
-        self._volumes = volumes
+        self.device = device
+        """What files are to be on; None where nothing is kept. Of others nothing is to be asked in the event loop."""
         self._several = several
         self._limit = limit
         self.clock = clock
@@ -69,9 +70,7 @@ class Known:
     def _keep(self, who: Identity, seen: Seen, descriptor: int, now: int) -> None:
         """Keep what was read at `now` or later, where it cannot change without another change time."""
         status = seen.inode.status
-        if now - status.st_ctime_ns <= tick(status.st_ctime_ns):
-            return
-        if not self._volumes.tells_changes(status.st_dev, descriptor):
+        if status.st_dev != self.device or now - status.st_ctime_ns <= tick(status.st_ctime_ns):
             return
         seen.inode.stat(descriptor)  # asks for all that it may be asked for
         key = who.credentials if self._several else None, status.st_dev, status.st_ino

@@ -14,6 +14,7 @@ from .held import Held
 from .identity import identity
 from .inode import Inode
 from .kernel_leases import changing, patiently
+from .known import Seen
 from .threads import ANYONE, as_service
 
 if TYPE_CHECKING:
@@ -50,10 +51,18 @@ class Metadata(Held):
         return await self._hop(self.who, marks.get, self._descriptor)
 
     async def stat(self) -> Stat:
+        seen = self._known()
+        if seen is not None:
+            return self._store.stat_of(seen.inode, self._descriptor)
         return await self._hop(self.who, self._stat)
 
+    def _known(self) -> Seen | None:
+        """What is known of the file without a wait."""
+        known = self._store.known
+        return known.find(self.who, self._descriptor) if self.key.device == known.device and not self._closing else None
+
     def _stat(self) -> Stat:
-        return self._store.stat_of(Inode.of(self._descriptor), self._descriptor)
+        return self._store.stat_of(self._store.known.look(self.who, self._descriptor).inode, self._descriptor)
 
     async def set_basic(
         self,
@@ -108,11 +117,11 @@ class Metadata(Held):
 
     # -- security -------------------------------------------------------------------------------------------
     async def descriptor(self) -> bytes:
-        return await self._hop(self.who, self._acl)
+        seen = self._known()
+        return seen.acl if seen is not None else await self._hop(self.who, self._acl)
 
     def _acl(self) -> bytes:
-        found = Inode.of(self._descriptor)
-        return acls.of(found.status, found.path, found.xattrs)
+        return self._store.known.look(self.who, self._descriptor).acl
 
     async def set_descriptor(self, descriptor: bytes, parts: int) -> None:
         like_ksmbd = self._store.options.like_ksmbd

@@ -42,9 +42,14 @@ class PosixStore(Store):
         self.changes = _CHANGES
         self.vetoed = options.vetoed()
         self.resolver = Resolver(root, NameCache(options.names_remembered), vetoed=self.vetoed)
-        self.known = Known(self.volumes, several=self.threads.switches)
+        self.known = Known(self._telling_device(), several=self.threads.switches)
         self._at_once = AtOnce(self.resolver, self.threads, self.known)
         self.streams = Streams(self.resolver.root, not options.like_ksmbd)
+
+    def _telling_device(self) -> int | None:
+        """That of the root, where it tells of all that changes."""
+        device = os.fstat(self.resolver.root).st_dev
+        return device if self.volumes.tells_changes(device, self.resolver.root) else None
 
     @property
     def location(self) -> Path:
