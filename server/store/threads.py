@@ -14,12 +14,12 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from ..status import NT, Status, from_os_error
 from . import syscalls
 from .base import Credentials, Identity
+from .jobs import Jobs
 from .ring import Ring
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class IdentityThreads:
     def __init__(self, count: int = 16) -> None:
         self.switches = os.geteuid() == 0
         self._ring = _ring() if self.switches else None
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: Jobs[_Job | None] = Jobs()
         self._threads = [
             threading.Thread(target=self._work, name=f"store-{number}", daemon=True) for number in range(count)
         ]
