@@ -54,6 +54,8 @@ class RdmaConnection(Connection):
         self._ended: _End | None = None
         self._arrived: deque[Received] = deque()
         self._changed = asyncio.Event()
+        """Set when a message has arrived, when the connection has ended, and while it closes at whatever happens."""
+        self._closing = False
         self._timer: asyncio.TimerHandle | None = None
         self.negotiated: asyncio.Future[None] = self._loop.create_future()
         """Done once the peer has agreed, or in the error that ended the connection before."""
@@ -158,6 +160,7 @@ class RdmaConnection(Connection):
             raise Lost(str(self._ended.error or "the connection is closed"))
 
     async def close(self) -> None:
+        self._closing = True
         deadline = self._loop.time() + LINGER
         while self._ended is None and not self._sender.idle and self._loop.time() < deadline:
             self._changed.clear()
@@ -188,7 +191,8 @@ class RdmaConnection(Connection):
         if self._reader is not None:
             self._reader.pump()
         self._after(now)
-        self._changed.set()
+        if self._closing:
+            self._changed.set()
 
     def on_broken(self, why: str, closed: bool) -> None:
         self._end(None if closed else Lost(why))

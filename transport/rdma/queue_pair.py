@@ -163,24 +163,33 @@ class QueuePair:
         except PyverbsError:
             return  # nothing there after all
         self._cq.ack_events(1)
-        self._cq.req_notify()
         self.poll()
 
     def poll(self) -> None:
-        """Take what has completed."""
-        for _ in range(ROUNDS):
-            if not self._open:
+        """Take what has completed, and look again once those who were told have had their turn: what they posted may
+        be done by then. Only when nothing is left is the device to say when there is something again."""
+        if not self._open:
+            return
+        if not self._take_all():
+            self._cq.req_notify()
+            if not self._take_all():  # what came just before that is not told
                 return
+        self._loop.call_soon(self.poll)
+
+    def _take_all(self) -> bool:
+        """Take what has completed, within limits; returns whether there was anything."""
+        for done in range(ROUNDS):
             count, completions = self._cq.poll(BATCH)
+            if not count:
+                return done > 0
             now = self._loop.time()
             for completion in completions:
                 if not self._take(completion, now):
-                    return
-            if count:
-                self._owner.on_batch(now)
-            if count < BATCH:
-                return
-        self._loop.call_soon(self.poll)
+                    return True
+            self._owner.on_batch(now)
+            if count < BATCH or not self._open:
+                break
+        return True
 
     def _take(self, completion: Any, now: float) -> bool:
         """One completion; returns whether the queue pair still stands."""
