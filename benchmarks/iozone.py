@@ -28,7 +28,7 @@ WHO = (*SERVERS, LOCAL)
 KIB = 1024
 RECORDS = tuple(size * KIB for size in (4, 64, 1024, 16384))
 FILE = 64 << 20
-WIDTH = 5
+WIDTH = 3
 OPTIONS = mounts.options(False, "", mounts.UNCACHED)
 OPERATIONS = {
     "write": ("write", mounts.NEW),

@@ -142,7 +142,7 @@ def told(cases: Sequence[Case], local: Case, rounds: int, seconds: float) -> str
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ksmbd", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.6, help="of each figure (default 0.6)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each figure (default 0.5)")
     parser.add_argument("--only", default="", metavar="PATTERN", help="leave out rows whose name it is not in")
     parser.add_argument("--output", type=Path, help="also write the table to its section of this file")
     given = parser.parse_args(argv)
