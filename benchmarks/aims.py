@@ -18,8 +18,7 @@ WHY: Mapping[str, str] = {
     "memory": (
         "at rest there is the interpreter with its libraries, before any client: Python 3.11 alone has 10 MB in memory,"
         " with all that the server imports 29 MB of its own and 17 MB of programs and libraries (OpenSSL twice: that of"
-        " Python's `ssl`, and that of the `cryptography` wheel). A connection costs what its client is allowed to send"
-        " at once: 64 KiB are read ahead."
+        " Python's `ssl`, and that of the `cryptography` wheel)"
     ),
 }
 """For an aim that is not met, by its work: what stands in the way. Kept by hand."""

@@ -117,12 +117,15 @@ def get(source: Path, protection: str) -> Callable[[Running], float]:
 
 
 def timed(command: Sequence[str]) -> float:
-    """Seconds that `command` took; NaN where it failed."""
+    """Seconds that `command` took; NaN where it failed, and why is printed."""
     begun = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     seconds = time.perf_counter() - begun
-    failed = done.returncode != 0 or "NT_STATUS" in done.stdout + done.stderr
-    return float("nan") if failed else seconds
+    said = done.stdout + done.stderr
+    if done.returncode == 0 and "NT_STATUS" not in said:
+        return seconds
+    print(f"{command[0]}: {said.strip()}", flush=True)
+    return float("nan")
 
 
 def transfers(source: Path) -> list[Transfer]:
