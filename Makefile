@@ -35,6 +35,7 @@ bench:
 	$(PYTHON) -m benchmarks.samba --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.loopback --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.ksmbd --output benchmarks/RESULTS.md $(BENCH)
+	$(PYTHON) -m benchmarks.iozone --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.rdma --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.shared_state --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.aims benchmarks/RESULTS.md

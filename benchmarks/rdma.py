@@ -23,7 +23,7 @@ from transport.base import Lost
 from transport.memory import Arena
 
 from . import lab, perftest, results
-from .charts import line_chart
+from .charts import line_chart, panels
 from .load import Load, measure, opened
 from .peers import OverRdma
 
@@ -72,7 +72,15 @@ class Table:
         return f"### {self.title}\n\n{results.table(heads, rows)}\n\n![{self.title}](pictures/{self.file})"
 
     def picture(self) -> str:
-        return line_chart(self.title, self.across, "MB/s", [place.name for place in self.places], self.lines())
+        """A chart for each way, whose figures lie far apart."""
+        lines, places = self.lines(), [place.name for place in self.places]
+        charts = [
+            line_chart(
+                f"{self.title}, {way}", self.across, "MB/s", places, {rw: lines[f"{rw}, {way}"] for rw in DIRECTIONS}
+            )
+            for way in self.ways
+        ]
+        return panels(charts, columns=1)
 
 
 WHOLE = Place("8M", Load("read", 8 * MIB, depth=perftest.DEPTH))
@@ -194,10 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n{said}")
     if given.output:
         results.record(given.output, TITLE, said)
-        for table in chosen:
-            place = given.output.parent / "pictures" / table.file
-            place.parent.mkdir(exist_ok=True)
-            place.write_text(table.picture())
+        results.draw(given.output, {table.file: table.picture() for table in chosen})
     return 0
 
 

@@ -161,6 +161,11 @@ def test_a_place_that_was_not_measured_is_a_dash() -> None:
     assert "| read, siw | - | - | - | 450 | - |" in table.text()
 
 
+def test_a_picture_has_a_chart_for_each_way() -> None:
+    drawn = ElementTree.fromstring(rdma.tables()[0].picture())
+    assert len([each for each in drawn if each.tag.endswith("svg")]) == len(rdma.DEVICES)
+
+
 def test_perftest_takes_its_turns_through_the_connection_manager() -> None:
     assert "-R" in perftest.command("ib_read_bw", "siw0", 8 << 20, 4)  # iWARP has no other way
 
