@@ -92,6 +92,16 @@ class Resume(OfHandle):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
+class Repeat(OfHandle):
+    """The CREATE that made an open is sent again, as if its answer had been lost."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Harden(OfHandle):
+    """An open is to be resilient."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
 class Close(OfHandle):
     pass
 

@@ -5,6 +5,7 @@ Time stands still but where a step lets it pass. Every server that ends must hav
 """
 
 import asyncio
+import copy
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -93,7 +94,8 @@ class Base(RuleBasedStateMachine):
         await self.stack.aclose()
 
     def _leave(self, peer: Peer, politely: bool) -> None:
-        self.lost += [handle for handle in self.world.handles if handle.peer == peer.number and handle.durable]
+        mine = [handle for handle in self.world.handles if handle.peer == peer.number]
+        self.lost += [handle for handle in mine if handle.durable or handle.resilient]
         self._run(self._log_off(peer) if politely else peer.go(self.here))
         self._run(self._compare())
         self.world.leave(peer.number)
@@ -104,10 +106,28 @@ class Base(RuleBasedStateMachine):
         await peer.log_on()
 
     def _restart(self, peers: int) -> None:
-        self.lost += [
-            handle for handle in self.world.handles if handle.durable == PERSISTENT and handle not in self.lost
-        ]
+        self._lose_persistent()
         self._end()
+        self._go_on(peers)
+
+    def _kill(self) -> None:
+        """What the server has on disk at this moment is all that the next one finds."""
+        self._lose_persistent()
+        store, journal = copy.deepcopy((self.store, self.journal))
+        self.world.die()
+        for peer in self.peers:
+            if peer.present:
+                self._run(peer.go(self.here))
+        self._run(self._stop())
+        self.store, self.journal = store, journal
+        self._go_on(PEERS)
+
+    def _lose_persistent(self) -> None:
+        kept = [handle for handle in self.world.handles if handle.durable == PERSISTENT]
+        self.lost += [handle for handle in kept if handle not in self.lost]
+
+    def _go_on(self, peers: int) -> None:
+        """With another server on the same files."""
         self._run(self._begin(peers))
         self._settle()
         for node in [node for node in self.world.names.values() if not node.handles]:

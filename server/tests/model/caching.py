@@ -6,7 +6,7 @@ MS-FSA 2.1.4.12; MS-SMB2 3.3.1.4, 3.3.4.6, 3.3.4.7, 3.3.5.22, 3.3.6.1, 3.3.6.5.
 from typing import NoReturn
 
 from server.status import NT
-from server.tests.model.asks import HANDLE, PERSISTENT, READ, WRITE, Acknowledge, Ask, Heard, OfHandle, Seen
+from server.tests.model.asks import HANDLE, READ, WRITE, Acknowledge, Ask, Heard, OfHandle, Seen
 from server.tests.model.state import Handle, Holder, Node, others
 
 ALL = READ | HANDLE | WRITE
@@ -119,7 +119,7 @@ class Caching:
     def _without_handle(self, holder: Holder) -> None:
         """Opens without a client last only as long as they may be cached."""
         if not holder.rights & HANDLE:
-            for handle in [handle for handle in holder.handles if handle.away and handle.durable != PERSISTENT]:
+            for handle in [handle for handle in holder.handles if handle.away and not handle.steadfast]:
                 self.close_now(handle)
 
     def take_handles(self, node: Node, ask: OfHandle) -> None:

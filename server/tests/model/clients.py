@@ -18,8 +18,10 @@ from server.messages.create_contexts import ContextName, Lease
 from server.messages.file import CloseRequest, LockElement, LockFlags, LockRequest
 from server.messages.fscc_file import FileClass
 from server.messages.fscc_set import Rename as RenameInformation
-from server.messages.header import Command
+from server.messages.fsctl import ResiliencyRequest
+from server.messages.header import Command, Flags
 from server.messages.info import InfoType, SetInfoRequest
+from server.messages.ioctl import Fsctl, IoctlRequest
 from server.messages.negotiate import Dialect
 from server.messages.oplock import ACK_REQUIRED, LeaseBreak, LeaseNotification, OplockBreak, OplockBreakRequest
 from server.messages.oplock import OplockBreakResponse as Broken
@@ -33,10 +35,12 @@ from server.tests.model.asks import (
     Close,
     Create,
     Doom,
+    Harden,
     Heard,
     Lock,
     Read,
     Rename,
+    Repeat,
     Resize,
     Resume,
     Seen,
@@ -93,7 +97,7 @@ class Peer:
 
     # -- asking ---------------------------------------------------------------------------------------------
     async def post(self, ask: Ask) -> None:
-        self._calls[ask] = await self.tree.post(REQUESTS[type(ask)](ask))
+        self._calls[ask] = await self.tree.post(REQUESTS[type(ask)](ask), FLAGS.get(type(ask), 0))
 
     def look(self) -> list[Heard]:
         """Give each ask that is answered its answer; the notifications since the last look."""
@@ -147,6 +151,20 @@ def _resume(ask: Resume) -> Request:
     )  # fmt: skip
 
 
+def _repeat(ask: Repeat) -> Request:
+    handle = ask.handle
+    contexts = _lease(handle.wish) + _again(handle)
+    return CreateRequest(
+        handle.node.name, handle.access, Disposition.OPEN_IF, 0, handle.share, oplock_level=_level(handle.wish),
+        contexts=contexts,
+    )  # fmt: skip
+
+
+def _again(handle: Handle) -> list[CreateContext]:
+    guid = _bytes(handle.guid)
+    return [persistent(guid) if handle.durable == PERSISTENT else durable(guid)]
+
+
 def _set(ask: Any, info_class: int, data: bytes) -> Request:
     return SetInfoRequest(ask.handle.file_id, InfoType.FILE, info_class, data)
 
@@ -171,6 +189,8 @@ def _acknowledge(ask: Acknowledge) -> Request:
 REQUESTS: dict[type[Ask], Callable[[Any], Request]] = {
     Create: _create,
     Resume: _resume,
+    Repeat: _repeat,
+    Harden: lambda ask: IoctlRequest(Fsctl.LMR_REQUEST_RESILIENCY, ask.handle.file_id, ResiliencyRequest(0).pack()),
     Close: lambda ask: CloseRequest(ask.handle.file_id),
     Read: lambda ask: ReadRequest(ask.handle.file_id, ask.offset, ask.length),
     Write: lambda ask: WriteRequest(ask.handle.file_id, ask.offset, ask.data),
@@ -181,6 +201,9 @@ REQUESTS: dict[type[Ask], Callable[[Any], Request]] = {
     Doom: lambda ask: _set(ask, FileClass.DISPOSITION, bytes([ask.delete])),
     Acknowledge: _acknowledge,
 }
+
+
+FLAGS: dict[type[Ask], int] = {Repeat: Flags.REPLAY}
 
 
 # -- answers --------------------------------------------------------------------------------------------------------

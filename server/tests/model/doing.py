@@ -16,9 +16,11 @@ from server.tests.model.asks import (
     Close,
     Create,
     Doom,
+    Harden,
     Lock,
     Read,
     Rename,
+    Repeat,
     Resize,
     Unlock,
     Wish,
@@ -26,7 +28,7 @@ from server.tests.model.asks import (
 )
 from server.tests.model.base import Base
 from server.tests.model.caching import Difference
-from server.tests.model.choices import NAMES, NUMBERS, OFFSETS, OPENS
+from server.tests.model.choices import NAMES, NUMBERS, OFFSETS, OPENS, SELDOM
 from server.tests.model.clients import Peer
 
 ROOM, IDLE = precondition(Base._room), precondition(Base._idle)
@@ -74,6 +76,22 @@ class Doing(Base):
             peer=peer.number, name=name, access=access, share=share, disposition=disposition, delete_on_close=delete,
             wish=wish, durable=durable if modern else min(durable, 1), guid=self.guids,
         ))  # fmt: skip
+
+    @IDLE
+    @rule(number=NUMBERS)
+    def repeat(self, number: int) -> None:
+        """A CREATE that has a GUID is sent once more."""
+        fit = [handle for handle in self._usable() if handle.repeatable]
+        if fit:
+            handle = fit[number % len(fit)]
+            self._ask(Repeat(peer=handle.peer, handle=handle))
+
+    @IDLE
+    @rule(number=NUMBERS, really=SELDOM)
+    def harden(self, number: int, really: bool) -> None:
+        if really:
+            handle = self._handle(number)
+            self._ask(Harden(peer=handle.peer, handle=handle))
 
     @IDLE
     @rule(number=NUMBERS)

@@ -54,3 +54,9 @@ class Lives(Base):
         """The server ends, and another begins on the same files."""
         if really:
             self._restart(PEERS)
+
+    @rule(really=SELDOM)
+    def kill(self, really: bool) -> None:
+        """The server is no more, in the middle of everything, and another begins."""
+        if really:
+            self._kill()

@@ -28,9 +28,12 @@ from server.tests.model.asks import (
     Close,
     Create,
     Doom,
+    Harden,
     Lock,
+    OfHandle,
     Read,
     Rename,
+    Repeat,
     Resize,
     Resume,
     Seen,
@@ -70,6 +73,7 @@ class World(Caching):
         """Carry `ask` out where nothing is in the way; whether it was."""
         if ask not in self.asks:
             return False
+        _use(ask)
         try:
             RULES[type(ask)](self, ask)
         except Wait:
@@ -91,6 +95,8 @@ class World(Caching):
             lease, ask.wish = None, NO_WISH  # it has become another file's meanwhile
         if node is None and ask.disposition in (Disposition.OPEN, Disposition.OVERWRITE):
             self.answered(ask, NT.OBJECT_NAME_NOT_FOUND)
+        elif node is None and ask.seen is not None and ask.seen.status == NT.DELETE_PENDING and _went(ask):
+            self.answered(ask, NT.DELETE_PENDING)
         elif node is None:
             node = self.names[ask.name.casefold()] = Node(ask.name)
             self._opened(ask, node, lease)
@@ -178,6 +184,21 @@ class World(Caching):
         if seen.rights != had:
             raise Difference(f"{ask} is granted {seen.rights}, and it had {had}")
         handle.away, handle.file_id = False, seen.file_id
+
+    def repeat(self, ask: Repeat) -> None:
+        """3.3.5.9.10: what it was answered, and nothing is opened once more."""
+        handle, seen = ask.handle, self.answered(ask, OK)
+        if seen.file_id != handle.file_id:
+            raise Difference(f"{ask} gives another open: {seen}")
+        if handle.holder is not None and handle.holder.key is not None and seen.rights != handle.holder.rights:
+            raise Difference(f"{ask} is granted {seen.rights}, and it has {handle.holder.rights}")
+
+    def harden(self, ask: Harden) -> None:
+        """3.3.5.15.9."""
+        self.answered(ask, OK)
+        ask.handle.resilient = True
+        if ask.handle.durable != PERSISTENT:
+            ask.handle.durable = 0
 
     def close(self, ask: Close) -> None:
         if ask.handle.delete_on_close and not ask.handle.node.doomed:
@@ -314,6 +335,37 @@ class World(Caching):
                 if handle.durable != PERSISTENT and not handle.closed:
                     self.close_now(handle)
 
+    def die(self) -> None:
+        """The server is killed: what nobody could do at that moment is not done."""
+        self.asks.clear()
+        self.heard.clear()
+        for node in list(self.names.values()):
+            node.doomed = node.doomed and any(handle.durable == PERSISTENT for handle in node.handles)
+            for handle in list(node.handles):
+                if handle.durable == PERSISTENT:
+                    handle.away = True
+                else:
+                    handle.closed, handle.away, handle.delete_on_close = True, False, False
+                    self.close_now(handle)
+        for holder in self.holders:
+            if holder.breaking:
+                self.give_up(holder)
+
+
+def _use(ask: Ask) -> None:
+    """Whatever asks something of an open has had the answer of its CREATE, which is not repeated any more."""
+    if isinstance(ask, Acknowledge):
+        used = ask.holder.handles
+    else:
+        used = [ask.handle] if isinstance(ask, OfHandle) and not isinstance(ask, Repeat) else []
+    for handle in used:
+        handle.used = True
+
+
+def _went(ask: Create) -> bool:
+    """Whether the file that it has waited for has been deleted: it may have looked just before that."""
+    return ask.waited and ask.blocked is not None and ask.blocked.doomed
+
 
 def _reserved(ask: Create, node: Node, lease: Holder | None) -> bool:
     """Whether a persistent open without a client keeps everybody else away (3.3.5.9)."""
@@ -324,6 +376,8 @@ def _reserved(ask: Create, node: Node, lease: Holder | None) -> bool:
 RULES: dict[type[Ask], Callable[[World, Any], None]] = {
     Create: World.create,
     Resume: World.resume,
+    Repeat: World.repeat,
+    Harden: World.harden,
     Close: World.close,
     Read: World.read,
     Write: World.write,

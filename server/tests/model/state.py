@@ -74,7 +74,10 @@ class Handle:
     file_id: bytes
     holder: Holder | None = None
     durable: int = 0
+    resilient: bool = False
     guid: int = 0
+    used: bool = False
+    """Whether something has been asked of it."""
     away: bool = False
     closed: bool = False
     wish: Wish = NO_WISH
@@ -84,11 +87,23 @@ class Handle:
         return not self.access & DATA
 
     @property
+    def repeatable(self) -> bool:
+        """Whether its CREATE may be sent again, and it has the lease or oplock that this asks for."""
+        if self.durable != PERSISTENT and (self.used or self.durable < 2):
+            return False
+        return self.holder is not None and not self.holder.breaking and self.holder.key == self.wish.key
+
+    @property
+    def steadfast(self) -> bool:
+        """Whether it lasts whatever it caches."""
+        return self.resilient or self.durable == PERSISTENT
+
+    @property
     def lasts(self) -> bool:
         """Whether it is kept when its connection is lost (MS-SMB2 3.3.7.1). With locks only under WRITE, as Windows
         does it: without, others might lock and write meanwhile. A file that is to be deleted is not held up."""
         holder = self.holder
-        if self.durable == PERSISTENT:
+        if self.steadfast:
             return True
         if self.node.doomed:
             return False
