@@ -45,7 +45,11 @@ class Metadata(Held):
         return await self._hop(ANYONE, identity, self._descriptor)
 
     async def mark(self, mark: bytes) -> None:
-        await self._hop(self.who, marks.put, self._descriptor, mark)
+        await self._hop(self.who, self._mark, mark)
+
+    def _mark(self, mark: bytes) -> None:
+        with changing(self._descriptor, waits=False):  # for a client that has no answer yet, and nothing to write back
+            marks.put(self._descriptor, mark)
 
     async def marked(self) -> bytes:
         return await self._hop(self.who, marks.get, self._descriptor)
