@@ -3,14 +3,15 @@
 import os
 import random
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from server.status import Status
-from server.testing import Ours, Running, Samba, names
+from server.testing import NotStarted, Ours, Running, Samba, names
 from smbdirect.wire import Malformed
 from transport.base import Lost
 
@@ -30,13 +31,16 @@ class Servers:
 
     ours: Ours
     wide: Ours
-    samba: Samba
+    samba: Samba | None
+    """None where it cannot be started, as by anyone but root."""
     under: Path | None
     """Where the shares lie."""
 
     def named(self, turn: int) -> list[tuple[str, Running]]:
         """In the order of a turn, of which each second one is the other way round."""
-        pair: list[tuple[str, Running]] = [(OURS, self.ours), (SAMBA, self.samba)]
+        pair: list[tuple[str, Running]] = [(OURS, self.ours)]
+        if self.samba is not None:
+            pair.append((SAMBA, self.samba))
         return pair if turn % 2 == 0 else pair[::-1]
 
 
@@ -64,11 +68,26 @@ class ServiceUser(Ours):
 @contextmanager
 def started(under: Path | None) -> Iterator[Servers]:
     """All of them, each with the files of the benchmarks in its share."""
-    with Ours(under=under) as ours, Ours({"io size": f'"{WIDEST}"'}, under=under) as wide, Samba(under=under) as samba:
-        servers = Servers(ours, wide, samba, under)
-        for server in (ours, wide, samba):
+    with ExitStack() as stack:
+        ours = stack.enter_context(Ours(under=under))
+        wide = stack.enter_context(Ours({"io size": f'"{WIDEST}"'}, under=under))
+        samba = start(Samba(under=under), stack)
+        for server in filter(None, (ours, wide, samba)):
             lay(server)
-        yield servers
+        yield Servers(ours, wide, samba, under)
+
+
+S = TypeVar("S", bound=Running)
+
+
+def start(server: S, stack: ExitStack) -> S | None:
+    """`server`, running until the end of `stack`; None where it cannot be started, and why is printed."""
+    try:
+        stack.enter_context(server)
+        return server
+    except (NotStarted, OSError, subprocess.SubprocessError) as failure:
+        print(f"{type(server).__name__}: {failure}", flush=True)
+        return None
 
 
 def lay(server: Running, count: int = FILES) -> None:

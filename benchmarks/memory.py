@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 
 from server.messages.create import Disposition
@@ -11,7 +11,7 @@ from transport.memory import Arena
 from transport.tcp import connect, tcp_limits
 
 from . import processes
-from .beside import Servers, attempt
+from .beside import Servers, attempt, start
 from .client import Client, NtlmLogin, Session, Settings, Tree
 from .grid import Grid
 from .peers import OURS, SAMBA
@@ -40,8 +40,10 @@ class Memory:
     def take(self, servers: Servers, turn: int, seconds: float) -> None:
         kinds = ((OURS, Ours), (SAMBA, Samba))
         for who, kind in kinds if turn % 2 == 0 else kinds[::-1]:
-            with kind(under=servers.under) as server:
-                attempt(f"memory, {who}", partial(self._measure, who, server))
+            with ExitStack() as stack:
+                server = start(kind(under=servers.under), stack)
+                if server is not None:
+                    attempt(f"memory, {who}", partial(self._measure, who, server))
 
     def _measure(self, who: str, server: Running) -> None:
         for place, figure in zip(PLACES, asyncio.run(figures(server)), strict=True):

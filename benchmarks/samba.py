@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.options import shown, size_of
-from server.testing import PASSWORD, NotStarted, Ours, Running, Samba, missing, names
+from server.testing import PASSWORD, Ours, Running, Samba, missing, names
 
 from . import results, smbtorture
-from .beside import ServiceUser
+from .beside import ServiceUser, start
 from .peers import OURS, SAMBA
 
 TITLE = "This server and Samba"
@@ -147,13 +147,8 @@ def requests() -> list[Requests]:
 def started(under: Path | None) -> Iterator[list[tuple[str, Running]]]:
     """Those of KINDS that can be started."""
     with ExitStack() as stack:
-        servers = []
-        for who, kind in KINDS.items():
-            try:
-                servers.append((who, stack.enter_context(kind(under=under))))
-            except NotStarted as failure:
-                print(f"{who}: {failure}", flush=True)
-        yield servers
+        running = [(who, start(kind(under=under), stack)) for who, kind in KINDS.items()]
+        yield [(who, server) for who, server in running if server is not None]
 
 
 def measure(rows: Sequence[Transfer | Requests], rounds: int, under: Path | None) -> None:
