@@ -125,7 +125,7 @@ class Pump:
 
     # -- running ---------------------------------------------------------------------------------------------
     def run(self, order: Order, depth: int, seconds: float) -> int:
-        """Keep `depth` requests under way for so long, then wait for the last; how many were answered."""
+        """Keep `depth` requests under way for so long, then wait for the last; how many were answered. Raises Lost."""
         end = perf_counter() + seconds
         under_way = made = answered = 0
         places = order.span // order.size if order.size else 1
@@ -134,6 +134,8 @@ class Pump:
                 self.send(order, (made % places * order.size).to_bytes(8, "little") if order.size else b"")
                 under_way += 1
                 made += 1
+            if not made:
+                raise Lost(f"{self._credits} credits, {order.charge} needed for one request")
             if not under_way:
                 return answered
             if self.answer(order) is not None:

@@ -11,6 +11,7 @@ from benchmarks.pump import primed, run
 from benchmarks.throughput import PROTECTIONS, local
 from server.status import NT, Status
 from server.testing import Ours
+from transport.base import Lost
 
 SECONDS = 0.02
 
@@ -57,6 +58,14 @@ def test_a_refused_request_is_an_error(server: Ours) -> None:
         with pytest.raises(Status) as raised:
             each.pump.ask(order, SPAN.to_bytes(8, "little"))
         assert raised.value.code == NT.END_OF_FILE
+
+
+def test_a_request_that_there_are_no_credits_for_is_not_waited_for(server: Ours) -> None:
+    with primed(server, [file_name(0)], Settings()) as (each,):
+        order = each.pump.reads(each.file_id, 1 << 20, SPAN)
+        order.charge = 100_000
+        with pytest.raises(Lost):
+            each.pump.run(order, 1, SECONDS)
 
 
 def test_a_servers_processes_are_found(server: Ours) -> None:
