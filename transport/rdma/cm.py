@@ -114,7 +114,8 @@ class Identifier:
 
     def _conclude(self, name: str, qp_num: int, responder: int, initiator: int, private_data: bytes) -> None:
         data = C.create_string_buffer(private_data, max(1, len(private_data)))
-        # rnr_retry 0: a peer that lets its receives run out has broken SMB Direct's credits, waiting would not help.
+        # rnr_retry 0: what the peer shall do when a receive is missing here, which only happens where it broke SMB
+        # Direct's credits; our own queue pair is set up otherwise.
         param = abi.ConnParam(
             private_data=C.cast(data, C.c_void_p).value,
             private_data_len=len(private_data),

@@ -33,6 +33,10 @@ SENDS = 256
 """Places in the send queue, as far as the device has them."""
 SGES = 8
 """Elements that one SEND gathers, as far as the device can."""
+NOT_READY_RETRIES = 6
+"""How often a request is repeated that the peer was not ready for, after a time that the peer says, 0.7 s at most. No
+SEND should need it, for SMB Direct's credits stand for receives; but READs are answered so too when memory is short:
+soft-RoCE does it without a buffer for the next packet (read_reply in Linux's rxe_resp.c)."""
 BATCH = 64
 ROUNDS = 4
 """Batches of completions taken before other connections get their turn."""
@@ -118,6 +122,7 @@ class QueuePair:
             attributes, mask = identifier.qp_attributes(state)
             attributes.max_rd_atomic = depths.initiator
             attributes.max_dest_rd_atomic = depths.responder
+            attributes.rnr_retry = NOT_READY_RETRIES
             if not exposed and not self._device.technology.sink_needs_remote_write:
                 attributes.qp_access_flags = 0
             if mask:

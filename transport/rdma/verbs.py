@@ -72,7 +72,7 @@ WC_NAMES = {
     10: "remote access error",
     11: "the peer could not do it",
     12: "retries exhausted",
-    13: "the peer had no receive posted",
+    13: "the peer was not ready for too long",
 }
 
 MW_TYPE_2 = 2
