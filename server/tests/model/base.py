@@ -74,6 +74,7 @@ class Base(RuleBasedStateMachine):
             await peer.come(self.here)
         if first:
             await (await self.peers[0].tree.directory("d", Disposition.CREATE)).close()
+            await (await self.peers[0].tree.create("e", disposition=Disposition.CREATE)).close()
 
     def _run(self, doing: Awaitable[T]) -> T:
         try:

@@ -9,6 +9,8 @@ from server.tests.model.asks import DELETE, HANDLE, READ, READ_ATTRIBUTES, READ_
 
 PEERS = 3
 NAMES = ("a", "b", r"d\c")
+STREAM = "e:s"
+"""Of a file that is always there."""
 AT_ONCE = 4
 """Requests that may be under way."""
 FOREVER = 4000.0
@@ -24,7 +26,7 @@ DISPOSITIONS = (
 )  # fmt: skip
 OPENS: dict[str, Any] = {
     "number": st.integers(0, 7),
-    "name": st.sampled_from(("a", "a", "a", "b", r"d\c")),
+    "name": st.sampled_from(("a", "a", "a", "b", r"d\c", STREAM)),
     "access": st.sampled_from(ACCESSES),
     "share": st.sampled_from(SHARES),
     "disposition": st.sampled_from(DISPOSITIONS),

@@ -28,7 +28,7 @@ from server.tests.model.asks import (
 )
 from server.tests.model.base import Base
 from server.tests.model.caching import Difference
-from server.tests.model.choices import NAMES, NUMBERS, OFFSETS, OPENS, SELDOM
+from server.tests.model.choices import NAMES, NUMBERS, OFFSETS, OPENS, SELDOM, STREAM
 from server.tests.model.clients import Peer
 
 ROOM, IDLE = precondition(Base._room), precondition(Base._idle)
@@ -62,7 +62,7 @@ class Doing(Base):
         modern = peer.dialect >= Dialect.SMB300
         wish = Wish(oplock)
         if lease is not None:
-            key = 1 + (NAMES.index(name) + odd) % len(NAMES)
+            key = 1 + ((*NAMES, STREAM).index(name) + odd) % (len(NAMES) + 1)
             if not self._asked_for(peer.number, key):  # of several that wait any may be the first
                 wish = Wish(lease, key, 2 if modern and not first else 1)
         if disposition in OVERWRITES:
@@ -139,7 +139,7 @@ class Doing(Base):
     def rename(self, number: int, name: str, replace: bool) -> None:
         handle = self._handle(number, DELETE)
         other = any(isinstance(ask, Rename) for ask in self.world.asks)  # of two that wait either may be the first
-        if not other and not handle.node.doomed and handle.node.name != name:
+        if not other and not handle.node.doomed and handle.node.name not in (name, STREAM):
             self._ask(Rename(peer=handle.peer, handle=handle, name=name, replace=replace))
 
     @IDLE
@@ -155,7 +155,7 @@ class Doing(Base):
         peer = self._present(number)
         for prefix in ("", "d\\"):
             there = {prefix + name: size for name, size in self._run(_listed(peer, prefix[:-1])).items()}
-            nodes = [node for node in self.world.names.values() if node.name.startswith(prefix)]
+            nodes = [node for node in self.world.names.values() if node.name.startswith(prefix) and node.name != STREAM]
             known = {node.name: len(node.data) for node in nodes if prefix or "\\" not in node.name}
             if there != known:
                 self.failed = True
@@ -175,4 +175,4 @@ async def _listed(peer: Peer, name: str) -> dict[str, int]:
     directory = await peer.tree.directory(name)
     entries = await directory.listing()
     await directory.close()
-    return {entry.name: entry.size for entry in entries if entry.name not in (".", "..", "d")}
+    return {entry.name: entry.size for entry in entries if entry.name not in (".", "..", "d", "e")}

@@ -347,8 +347,9 @@ class World(Caching):
                 else:
                     handle.closed, handle.away, handle.delete_on_close = True, False, False
                     self.close_now(handle)
-        for holder in self.holders:
-            if holder.breaking:
+        for holder in [holder for holder in self.holders if holder.breaking]:
+            holder.breaking, holder.rights = False, holder.required
+            if not holder.rights:
                 self.give_up(holder)
 
 
