@@ -122,6 +122,7 @@ async def write(work: Work, request: WriteRequest) -> WriteResponse:
     work.connection.server.opens.changes.wrote(opened)
     if told:
         await breaks.settle(work, told)
+        await work.connection.server.keeping.settle()  # else the next life would let them keep what they have read
     opened.position = request.offset + count
     return WriteResponse(count)
 

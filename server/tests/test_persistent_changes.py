@@ -141,6 +141,22 @@ def test_two_opens_share_their_lease_again(tmp_path: Path) -> None:
     in_lives(tmp_path, use, second)
 
 
+def test_a_write_that_takes_what_others_have_read_is_answered_once_that_is_on_disk(tmp_path: Path) -> None:
+    async def use(lives: Lives, here: Whole, _: None) -> None:
+        await make(await lives.tree(here), persistent(), lease(READ))
+        other = await (await lives.tree(here, settings())).create("file")
+        journal = here.server.keeping._journal
+        assert journal is not None
+        with journal._more:  # its thread is held up
+            writing = asyncio.ensure_future(other.write(0, b"x"))
+            await settle()
+            [held] = here.server.opens.breaks.leases.by_key.values()
+            assert not held.rights and not writing.done()
+        await writing
+
+    in_lives(tmp_path, use)
+
+
 def test_a_file_that_its_client_has_renamed_is_found(tmp_path: Path) -> None:
     async def use(lives: Lives, here: Whole, _: None) -> File:
         file = await make(await lives.tree(here), persistent(), lease())
