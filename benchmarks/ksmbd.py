@@ -125,10 +125,10 @@ def told(cases: Sequence[Case], local: Case, rounds: int, seconds: float) -> str
     """The section: machine, table, command lines."""
     ceiling = ", ".join(f"{rw} {results.figure(local.median(LOCAL, rw))}" for rw in DIRECTIONS)
     commands = {
-        "mounted with": f"mount.cifs //10.99.N.1/data DIR -o username=...,password=...,{mounts.options(True, '')}"
-        " (`rdma` not over TCP; `sign` or `seal` where the row says so)",
+        "mounted with, `rdma` not over TCP, `sign` or `seal` where the row says so":
+            f"mount.cifs //10.99.N.1/data DIR -o username=...,password=...,{mounts.options(True, '')}",
         "load": " ".join([*mounts.FIO, "-"]),
-    }
+    }  # fmt: skip
     about = f"cifs.ko as the client in the lab ({results.machine(**peers.versions())}), shares on tmpfs, medians of"
     return "\n\n".join([
         f"{about} {rounds} turns. The same file system with no server, MB/s: {ceiling}.",
