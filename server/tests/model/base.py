@@ -29,6 +29,7 @@ from server.tests.model.choices import AT_ONCE, PEERS, TURNS
 from server.tests.model.clients import Peer
 from server.tests.model.clock import Clock
 from server.tests.model.memory_journal import MemoryJournal
+from server.tests.model.observer import Observer
 from server.tests.model.reference import World
 from server.tests.model.state import Handle
 from server.tests.served import Whole, whole
@@ -47,6 +48,7 @@ class Base(RuleBasedStateMachine):
         self.store = MemoryStore()
         self.world = World()
         self.peers = [Peer(number) for number in range(PEERS)]
+        self.observer = Observer()
         self.lost: list[Handle] = []
         """Durable opens whose clients have lost their connection, there still or not."""
         self.journal = MemoryJournal()
@@ -75,6 +77,7 @@ class Base(RuleBasedStateMachine):
         if first:
             await (await self.peers[0].tree.directory("d", Disposition.CREATE)).close()
             await (await self.peers[0].tree.create("e", disposition=Disposition.CREATE)).close()
+        await self.observer.come(self.here)
 
     def _run(self, doing: Awaitable[T]) -> T:
         try:
@@ -89,8 +92,10 @@ class Base(RuleBasedStateMachine):
                 self._leave(peer, politely=False)
         self._run(self._stop())
         self.world.end()
+        self.world.news.clear()
 
     async def _stop(self) -> None:
+        await self.observer.go(self.here)
         await self.here.server.stop([])
         await self.stack.aclose()
 
@@ -120,6 +125,7 @@ class Base(RuleBasedStateMachine):
             if peer.present:
                 self._run(peer.go(self.here))
         self._run(self._stop())
+        self.world.news.clear()
         self.store, self.journal = store, journal
         self._go_on(PEERS)
 
@@ -140,16 +146,19 @@ class Base(RuleBasedStateMachine):
         """Let `seconds` pass by one of the clocks and the server do what it can; look at what clients have heard."""
         if clock is not None:
             clock.pass_by(seconds)
-        for _ in range(3):
+        for _ in range(4):
             await settle()
-            if not self.clock.pass_by(GRACE):
+            if not (await self.observer.look() or self.clock.pass_by(GRACE)):
                 break
         self.world.heard += [heard for peer in self.peers for heard in peer.look()]
 
     def _settle(self, new: Ask | None = None) -> None:
         try:
             self.world.settle(new)
+            self.observer.compare(self.world.news)
+            self.world.news.clear()
             there = {opened.file_id[:8] for opened in self.here.server.opens.by_volatile.values()}
+            there -= self.observer.opens
             known = {handle.file_id[:8]: handle for handle in self.world.handles}
             if there != known.keys():
                 lost = [known[each] for each in known.keys() - there]

@@ -5,6 +5,7 @@ MS-FSA 2.1.4.12; MS-SMB2 3.3.1.4, 3.3.4.6, 3.3.4.7, 3.3.5.22, 3.3.6.1, 3.3.6.5.
 
 from typing import NoReturn
 
+from server.messages.directory import Change, NotifyAction
 from server.status import NT
 from server.tests.model.asks import HANDLE, READ, WRITE, Acknowledge, Ask, Heard, OfHandle, Seen
 from server.tests.model.state import Handle, Holder, Node, others
@@ -30,6 +31,8 @@ class Caching:
         self.names: dict[str, Node] = {}
         self.asks: list[Ask] = []
         self.heard: list[Heard] = []
+        self.news: list[list[Change]] = []
+        """What has happened to names in this turn."""
         self.leases: dict[tuple[int, int], Holder] = {}
 
     @property
@@ -155,6 +158,12 @@ class Caching:
                     self.take(other, HANDLE)
         if node.doomed and not node.handles:
             self.names.pop(node.name.casefold(), None)
+            self.tell(node, [Change(NotifyAction.REMOVED, node.name)])
+
+    def tell(self, node: Node, changes: list[Change]) -> None:
+        """Who watches the names of files hears of it; of those of streams it is not asked."""
+        if ":" not in node.name:
+            self.news.append(changes)
 
     def _let_go(self, holder: Holder, handle: Handle) -> None:
         handle.holder = None
@@ -209,3 +218,13 @@ class Caching:
             self._lose(holder)
         else:
             holder.breaking, holder.told, holder.required = True, after, required
+
+
+def renamed(old: str, new: str, replaced: bool) -> list[Change]:
+    """What is told of a file that has got another name, from another file where one is `replaced`."""
+    news = [Change(NotifyAction.REMOVED, new)] if replaced else []
+    if old.rpartition("\\")[0] == new.rpartition("\\")[0]:
+        pair = NotifyAction.RENAMED_OLD_NAME, NotifyAction.RENAMED_NEW_NAME
+    else:
+        pair = NotifyAction.REMOVED, NotifyAction.ADDED
+    return [*news, Change(pair[0], old), Change(pair[1], new)]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from server.messages.create import Disposition
+from server.messages.directory import Change, NotifyAction
 from server.status import NT
 from server.tests.model.asks import (
     DATA,
@@ -40,7 +41,7 @@ from server.tests.model.asks import (
     Unlock,
     Write,
 )
-from server.tests.model.caching import ALL, OK, Caching, Difference, Wait
+from server.tests.model.caching import ALL, OK, Caching, Difference, Wait, renamed
 from server.tests.model.state import (
     Handle,
     Holder,
@@ -99,6 +100,7 @@ class World(Caching):
             self.answered(ask, NT.DELETE_PENDING)
         elif node is None:
             node = self.names[ask.name.casefold()] = Node(ask.name)
+            self.tell(node, [Change(NotifyAction.ADDED, node.name)])
             self._opened(ask, node, lease)
         elif node.doomed or ask.disposition == Disposition.CREATE or _reserved(ask, node, lease):
             refusals = [NT.DELETE_PENDING] * node.doomed
@@ -285,6 +287,7 @@ class World(Caching):
         self.take_handles(node, ask)
         self.answered(ask, OK)
         del self.names[node.name.casefold()]
+        self.tell(node, renamed(node.name, ask.name, there is not None and there is not node))
         node.name = ask.name
         self.names[ask.name.casefold()] = node
 
