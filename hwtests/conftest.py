@@ -22,7 +22,7 @@ from . import soft
 
 HERE = Path(__file__).parent
 LAB = HERE / "lab/lab"
-LIMIT = 600
+LIMIT = 680
 """Seconds that the run inside the lab may take."""
 CPUS = min(2, os.cpu_count() or 1)
 MEMORY = "3G"

@@ -41,7 +41,7 @@ def test_a_mount_over_an_interface_on_top_of_another(stacked: dict[str, str], na
     address = stacked[name]
     if " " in address:
         pytest.skip(address)
-    here = written(tmp_path / "file", 8 << 20)
+    here = written(tmp_path / "file", 3 << 20)
     mount = tmp_path / "mounted"
     for options in ("vers=3.1.1,cache=none,nosharesock", "vers=3.1.1,cache=none,nosharesock,sign"):
         with mounted(address, mount, options):
