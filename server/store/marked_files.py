@@ -2,8 +2,7 @@
 their inodes; of data only where no kernel lease (`kernel_leases.py`) keeps others from it, for all that we write
 ourselves is told as well.
 
-A file is known by its handle without its file system, so two may be taken for one another: `heard` is then called in
-vain. In the event loop; marking looks at inodes in memory only.
+In the event loop; marking looks at inodes in memory only.
 """
 
 import asyncio
@@ -21,8 +20,6 @@ _MOVE_SELF = 0x800
 _CHANGES = fanotify.ATTRIB | _MOVE_SELF
 _READS = 16
 """How often events are read in a row, before others have their turn."""
-_FILE_SYSTEM = 8
-"""Bytes that say of a handle which file system's it is."""
 
 
 class MarkedFiles:
@@ -42,7 +39,7 @@ class MarkedFiles:
         """Hear of an open file, of its `data` or not, until `remove`; None where that cannot be. Again: of both."""
         try:
             self._group.mark_file(descriptor, _CHANGES | (fanotify.MODIFY if data else 0))
-            handle = fanotify.handle_of(descriptor)[_FILE_SYSTEM:]
+            handle = fanotify.handle_of(descriptor)
         except OSError as error:
             log.debug("not heard of: %s", error)
             return None
@@ -67,7 +64,7 @@ class MarkedFiles:
                     for heard in list(self._heard.values()):
                         heard(True)
                 elif event.process != self._us and event.file is not None:
-                    self._heard.get(event.file[_FILE_SYSTEM:], _nobody)(bool(event.mask & fanotify.MODIFY))
+                    self._heard.get(event.file, _nobody)(bool(event.mask & fanotify.MODIFY))
 
 
 def _nobody(data: bool) -> None:

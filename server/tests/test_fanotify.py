@@ -10,6 +10,7 @@ import pytest
 from server.store import fanotify
 from server.store.base import Path
 from server.store.fanotify import Event, Group, Name
+from server.store.marked_files import MarkedFiles
 from server.store.posix import PosixStore
 from server.tests.local import ADDED, NEEDS_FANOTIFY, REMOVED, Here, hearing, said
 from server.tests.stores import posix_store
@@ -97,3 +98,27 @@ def test_the_path_of_a_share_on_this_machine(tmp_path: OnDisk) -> None:
         assert root == ()
 
     asyncio.run(use())
+
+
+@NEEDS_FANOTIFY
+def test_a_file_of_another_file_system_with_the_same_handle_is_another(
+    tmp_path: OnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use() -> None:
+        marked = MarkedFiles()
+        heard: list[bool] = []
+        with (tmp_path / "file").open("wb") as file:
+            handle = marked.add(file.fileno(), heard.append)
+            assert handle is not None
+            elsewhere = bytes(byte ^ 0xFF for byte in handle[:8]) + handle[8:]
+            monkeypatch.setattr(marked._group, "read", iter([_changed(elsewhere), _changed(handle), []]).__next__)
+            marked._ready()
+            assert heard == [False]
+            marked.remove(file.fileno(), handle)
+        marked.close()
+
+    asyncio.run(use())
+
+
+def _changed(handle: bytes) -> list[Event]:
+    return [Event(fanotify.ATTRIB, 0, None, None, handle)]
