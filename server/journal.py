@@ -137,6 +137,8 @@ class Journal:
         self.lost = 0
         """Opens that are not given back, as `why` says."""
         self.why = ""
+        self._there: set[bytes] = set()
+        """What has a row in the file."""
         self._failing = False
         """Whether what was written last could not be."""
         self.behind = False
@@ -168,6 +170,7 @@ class Journal:
             self.lost = len(rows)
         else:
             self.rows = rows
+            self._there.update(row.persistent for row in rows)
         with self._transaction():
             if self.lost:
                 self._database.execute("DELETE FROM opens")
@@ -219,12 +222,17 @@ class Journal:
             if problem is None:
                 self._own()
             else:
-                with self._more:
-                    self._changes = changes | self._changes  # with what comes next
+                self._put_back(changes)
                 problem = self._disown(problem)
             if waiting:
                 with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
                     waiting[0].get_loop().call_soon_threadsafe(_end, waiting, problem)
+
+    def _put_back(self, changes: dict[bytes, Row | None]) -> None:
+        """It is to be written with what comes next; but an open that has come and gone meanwhile need not be."""
+        with self._more:
+            both = changes | self._changes
+            self._changes = {key: row for key, row in both.items() if row is not None or key in self._there}
 
     def _is_asked(self) -> bool:
         return bool(self._waiting or self._stop or (self._changes and not self._failing))
@@ -258,6 +266,8 @@ class Journal:
             with self._transaction():
                 self._database.executemany(_DROP, [(key,) for key, row in changes.items() if row is None])
                 self._database.executemany(_PUT, [astuple(row) for row in changes.values() if row is not None])
+            for key, row in changes.items():
+                (self._there.discard if row is None else self._there.add)(key)
         except sqlite3.Error as error:
             return Status(NT.DISK_FULL, f"persistent opens cannot be written: {error}")
         except Exception as error:  # the thread goes on, or all who wait would wait for ever

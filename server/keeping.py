@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from .journal import Journal, Row
 from .lease import Lease
 from .oplock import Oplock
-from .status import Status
+from .status import NT, Status
 from .store.base import Path as Names
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ log = logging.getLogger("smbdirect.keeping")
 
 MOST = 8192
 """Persistent opens that the server keeps; at most a quarter of them for one user. Others are durable at best."""
+MOST_LOCKS = 65536
+"""Byte ranges that one user may have locked through them: each is on disk."""
 LOCK = struct.Struct("<QQ?")
 VERSION = struct.Struct("<QQ")
 
@@ -51,6 +53,7 @@ class Keeping:
         self._journal: Journal | None = None
         self._kept: dict[Open, Kept] = {}
         self._of_user: Counter[str] = Counter()
+        self._locks_of_user: Counter[str] = Counter()
         self._changed: set[Open] = set()
         self._put = 0
         """Rows given to the journal; of these so many are `_committed`."""
@@ -101,10 +104,10 @@ class Keeping:
             opened.shared.wake()
         return handle.persistent
 
-    def add(self, opened: "Open", identity: bytes, row: Row | None = None) -> None:
-        """`opened` is persistent; on disk it is as `row`."""
+    def add(self, opened: "Open", identity: bytes) -> None:
+        """`opened` is persistent; soon that is on disk."""
         assert opened.handle is not None
-        self._kept[opened] = Kept(identity, row)
+        self._kept[opened] = Kept(identity)
         self._of_user[opened.handle.user] += 1
         opened.handle.persistent = True
 
@@ -117,8 +120,9 @@ class Keeping:
         assert opened.handle is not None
         user = opened.handle.user
         self._of_user[user] -= 1
+        self._locks_of_user[user] -= _locks(kept.row)
         if not self._of_user[user]:
-            del self._of_user[user]
+            del self._of_user[user], self._locks_of_user[user]
         self.drop(_id(opened))
 
     def drop(self, persistent: bytes) -> None:
@@ -126,6 +130,13 @@ class Keeping:
         if self._journal is not None:
             self._journal.drop(persistent)
             self._put += 1
+
+    def check_locks(self, opened: "Open", more: int) -> None:
+        """Refuse locks of `opened` where it is persistent and its user has all that he may have."""
+        if opened in self._kept and opened.handle is not None:
+            locked = self._locks_of_user[opened.handle.user]
+            if locked + more > MOST_LOCKS:
+                raise Status(NT.INSUFFICIENT_RESOURCES, f"{locked} ranges are locked through persistent opens")
 
     def recached(self, holder: "Holder") -> None:
         """What `holder` lets its opens cache has changed."""
@@ -194,6 +205,8 @@ class Keeping:
             kept = self._kept[opened]
             row = _row(opened, kept)
             if row != kept.row and self._journal is not None:
+                assert opened.handle is not None
+                self._locks_of_user[opened.handle.user] += _locks(row) - _locks(kept.row)
                 kept.row = row
                 self._journal.put(row)
                 self._put += 1
@@ -258,6 +271,10 @@ def _row(opened: "Open", kept: Kept) -> Row:
         if shared.locks is not None else b"",
         sequences=b"".join(map(bytes, sorted(opened.lock_sequences.items()))),
     )  # fmt: skip
+
+
+def _locks(row: Row | None) -> int:
+    return len(row.locks) // LOCK.size if row is not None else 0
 
 
 def _path(opened: "Open", kept: Kept) -> bytes:

@@ -110,7 +110,9 @@ async def _lock(work: Work, locks: Locks, opened: Open, elements: list[LockEleme
     held = len(locks.held) + len(ranges)
     if held > MOST_HELD or held * len(locks.waiting) > MOST_PAIRS:
         raise Status(NT.INSUFFICIENT_RESOURCES, f"{len(locks.held)} ranges are locked, {len(locks.waiting)} waited for")
-    work.connection.server.opens.breaks.take_reads(opened)
+    server = work.connection.server
+    server.keeping.check_locks(opened, len(ranges))
+    server.opens.breaks.take_reads(opened)
     for number, wanted in enumerate(ranges):
         if locks.take([wanted]):
             continue

@@ -278,6 +278,23 @@ def test_a_server_that_ends_while_its_disk_is_full_has_not_ended_cleanly(tmp_pat
         journal.close()
 
 
+def test_what_comes_and_goes_while_the_disk_is_full_costs_no_memory(tmp_path: Path) -> None:
+    async def use(journal: Journal) -> None:
+        await write(journal, OTHER)
+        fill(journal)
+        await write(journal, LARGE)
+        for number in range(100):
+            await write(journal, replace(LARGE, persistent=number.to_bytes(8, "big")))
+            journal.drop(number.to_bytes(8, "big"))
+        journal.drop(OTHER.persistent)
+        await journal.committed()
+        assert journal._changes.keys() == {LARGE.persistent, OTHER.persistent}
+        empty(journal)
+
+    with_journal(tmp_path / "db", use)
+    assert left(tmp_path / "db") == [LARGE]
+
+
 def test_who_waits_is_refused_where_the_file_cannot_be_disowned_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

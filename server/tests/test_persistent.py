@@ -81,6 +81,29 @@ def test_no_more_are_kept_than_there_is_room_for(tmp_path: Path, monkeypatch: py
     in_lives(tmp_path, use)
 
 
+def test_a_user_has_only_so_many_locks_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.keeping.MOST_LOCKS", 3)
+
+    async def use(lives: Lives, here: Whole, before: list[File] | None) -> list[File]:
+        tree = await lives.tree(here)
+        files = []
+        for number in (1, 2):
+            again = (
+                [back(before[number - 1].id, bytes([number]) * 16)] if before else [persistent(bytes([number]) * 16)]
+            )
+            files.append(await make(tree, *again, name=str(number)))
+        if before is None:
+            for file, offset in (files[0], 0), (files[0], 1), (files[1], 0):
+                await file.lock(offset, 1)
+        with refused(NT.INSUFFICIENT_RESOURCES):
+            await files[1].lock(9, 1)
+        await files[0].unlock(0, 1)
+        await files[0].lock(0, 1)
+        return files
+
+    in_lives(tmp_path, use, use)
+
+
 # -- coming back --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "stopped"])
 def test_a_client_goes_on_where_it_was(tmp_path: Path, killed: bool) -> None:
