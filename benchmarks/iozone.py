@@ -51,7 +51,9 @@ The client keeps nothing (`cache=none`, O_DIRECT), so iozone's reread would be a
 client and server agreed on is several requests. A strided read leaves out every other record."""
 ABOUT_CALLS = """\
 On so many directories, as many in each, and as many files of one byte in each of those. With `actimeo=0` and
-`closetimeo=0` each call asks the server, often more than once."""
+`closetimeo=0` each call asks the server, often more than once. ksmbd takes two to four ticks of this kernel's 100 Hz
+clock, 20 to 40 ms, over each chain of CREATE, QUERY_INFO and CLOSE (seen between its packets), and 0.1 ms over single
+requests: what it does with names in another kernel, these figures do not tell."""
 
 
 @dataclass(slots=True)
