@@ -149,7 +149,7 @@ def pictures(records: Figures, calls: Figures) -> Mapping[str, str]:
     bars = [
         bar_chart(
             f"Calls on {what}", "", calls.unit, some,
-            {who: [calls.median(who, call) for call in some] for who in SERVERS},
+            {who: [calls.median(who, call) for call in some] for who in SERVERS}, logarithmic=True,
         )
         for what, some in fileop.KINDS.items()
     ]  # fmt: skip

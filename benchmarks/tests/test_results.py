@@ -161,6 +161,11 @@ def test_a_place_that_was_not_measured_is_a_dash() -> None:
     assert "| read, siw | - | - | - | 450 | - |" in table.text()
 
 
+def test_more_connections_have_no_more_memory_to_go_through() -> None:
+    connections = next(table for table in rdma.tables() if table.across == "connections")
+    assert {place.connections * place.load.depth for place in connections.places} == {rdma.WHOLE.load.depth}
+
+
 def test_a_picture_has_a_chart_for_each_way() -> None:
     drawn = ElementTree.fromstring(rdma.tables()[0].picture())
     assert len([each for each in drawn if each.tag.endswith("svg")]) == len(rdma.DEVICES)
