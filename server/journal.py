@@ -160,6 +160,8 @@ class Journal:
         said = dict(self._database.execute("SELECT name, value FROM server").fetchall())
         self.guid: bytes = said.get("guid", guid)
         """The server's, from its first life on."""
+        if not isinstance(self.guid, bytes) or len(self.guid) != len(guid):
+            raise ConfigError("is damaged: the server's GUID")
         rows = [_row(values) for values in self._database.execute(f"SELECT {', '.join(_COLUMNS)} FROM opens")]
         same = bool(self._boot) and said.get("boot") == self._boot
         if not same and said.get("clean") != b"1":

@@ -181,6 +181,7 @@ def sql(path: Path, statement: str) -> None:
     ("UPDATE opens SET persistent = x''", "damaged: persistent of 0 bytes"),
     ("UPDATE opens SET locks = x'0000'", "damaged: locks of 2 bytes"),
     ("UPDATE opens SET sequences = x'000000'", "damaged: sequences of 3 bytes"),
+    ("UPDATE server SET value = x'00' WHERE name = 'guid'", "damaged: the server's GUID"),
     ("ALTER TABLE opens DROP COLUMN stream", "no such column: stream"), ("DROP TABLE opens", "no such table"),
     ("DROP TABLE server", "no such table"),
 ])  # fmt: skip
