@@ -17,7 +17,6 @@ from .config import Share as ShareConfig
 from .control.protocol import socket_path
 from .control.service import serve_control
 from .interfaces import ANY, Interfaces
-from .loop import new_loop
 from .security.auth import Acceptor
 from .security.ntlm import Names, Ntlm
 from .security.users import Users
@@ -46,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"smbdirect-serve: {error}", file=sys.stderr)
         return 2
     try:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(_serve(config, users, arguments))
+        return asyncio.run(_serve(config, users, arguments))
     except (ConfigError, Lost) as error:
         print(f"smbdirect-serve: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
