@@ -99,8 +99,9 @@ def tables() -> list[Table]:
             [Place(shown(size), replace(whole, size=size)) for size in sizes], tuple(DEVICES),
         ),
         Table(
-            "Connections, 8 MiB, as many requests in flight over all of them", "connections", "connections.svg",
-            [Place(str(count), replace(whole, depth=whole.depth // count), count) for count in (1, 2, 4, 8)], tuple(DEVICES),
+            "Connections, 8 MiB, 8 requests in flight over all of them", "connections", "connections.svg",
+            [Place(str(count), replace(whole, depth=whole.depth // count), count) for count in (1, 2, 4, 8)],
+            tuple(DEVICES),
         ),
     ]  # fmt: skip
 
