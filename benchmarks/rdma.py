@@ -35,7 +35,10 @@ BARE = "Beside the bare device"
 BARE_HEAD = "8 MiB, 8 in flight"
 RAW_COUNTS = {"rxe": 24, "siw": 128}
 """Blocks that perftest moves: about as long as the other figures take."""
+PATIENCE = 120
+"""Seconds that one figure may take."""
 LIMIT = 1500
+"""Seconds that the lab may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +119,12 @@ async def take(table: Table, seconds: float) -> None:
 
 
 async def tried(title: str, way: str, place: Place, rw: str, seconds: float) -> float:
-    """MB/s over fresh connections; NaN where they fail, and why is printed."""
+    """MB/s over fresh connections; NaN where they fail or stay without an answer, and why is printed."""
     try:
-        return await once(way, place, rw, seconds)
+        async with asyncio.timeout(PATIENCE):
+            return await once(way, place, rw, seconds)
     except (Lost, Malformed, Status, OSError) as failure:
-        print(f"{title}: {rw}, {way}, {place.name}: {failure}", flush=True)
+        print(f"{title}: {rw}, {way}, {place.name}: {failure!r}", flush=True)
         return float("nan")
 
 

@@ -1,5 +1,6 @@
 """How figures become sections, tables and pictures."""
 
+import asyncio
 import configparser
 import json
 from pathlib import Path
@@ -159,6 +160,20 @@ def test_a_place_that_was_not_measured_is_a_dash() -> None:
     table = rdma.tables()[0]
     table.figures["siw", "read", "16"] = [450.0]
     assert "| read, siw | - | - | - | 450 | - |" in table.text()
+
+
+def test_a_figure_that_never_comes_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def stay(*_: object) -> float:
+        await asyncio.Event().wait()
+        return 1.0
+
+    monkeypatch.setattr(rdma, "once", stay)
+    monkeypatch.setattr(rdma, "PATIENCE", 0)
+    figure = asyncio.run(rdma.tried("Sizes", "rxe", rdma.WHOLE, "read", 1))
+    assert figure != figure
+    assert "Sizes: read, rxe, 8M: TimeoutError" in capsys.readouterr().out
 
 
 def test_more_connections_have_no_more_memory_to_go_through() -> None:
