@@ -45,13 +45,13 @@ async def replay(work: Work, request: CreateRequest, claim: Claim, key: Key) -> 
     still_connected(work)
     if opened.closed:
         raise Status(NT.FILE_NOT_AVAILABLE, "it has gone meanwhile")
-    if opened.away:
+    if opened.away:  # what it caches may be less than was asked for, and its client has heard of no break
         _take_back(work, opened)
     elif opened.tree is not work.tree:
         raise Status(NT.ACCESS_DENIED, "a repetition for another share, or by another session")
-    hand_over(work, opened)
-    if response.oplock_level != OplockLevel.LEASE:
+    elif response.oplock_level != OplockLevel.LEASE:
         response.oplock_level = request.oplock_level  # as Windows does, and smbtorture has it
+    hand_over(work, opened)
     durable = opened.handle.durable and response.oplock_level in (OplockLevel.LEASE, OplockLevel.BATCH)
     if durable or opened.handle.persistent:
         response.contexts += granted(claim, opened.handle)

@@ -1,5 +1,6 @@
 """CREATEs of persistent handles that the server was killed in the middle of, and that their clients repeat."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,15 +8,15 @@ from typing import Any
 import pytest
 
 from benchmarks.client import Tree
-from server.messages.create import CreateAction, CreateOptions, Disposition
+from server.messages.create import CreateAction, CreateOptions, Disposition, OplockLevel
 from server.messages.fscc_file import FileAttribute
 from server.messages.header import Flags
 from server.status import NT
 from server.store.memory_file import MemoryFile
-from server.tests.durables import settings
+from server.tests.durables import Clock, settings
 from server.tests.persistents import Lives, create, in_lives, is_persistent
 from server.tests.served import Whole
-from server.tests.stores import refused
+from server.tests.stores import posix_store, refused
 from transport.base import Lost
 
 
@@ -205,3 +206,29 @@ def test_who_asks_for_no_persistent_handle_leaves_no_mark(tmp_path: Path, monkey
         await create(tree, Disposition.CREATE, name="d", options=CreateOptions.DIRECTORY_FILE)
 
     in_lives(tmp_path, use)
+
+
+def test_a_repetition_is_told_no_more_than_what_it_may_cache_now(tmp_path: Path) -> None:
+    """A local process has the file open by then."""
+    directory = tmp_path / "share"
+    directory.mkdir()
+
+    async def run() -> None:
+        both = Lives(tmp_path / "state", lambda: posix_store(directory))
+
+        async def use(here: Whole, clock: Clock) -> None:
+            created = await create(await both.tree(here), Disposition.CREATE, oplock_level=OplockLevel.BATCH)
+            assert created.oplock_level == OplockLevel.BATCH
+
+        async def second(here: Whole, clock: Clock) -> None:
+            tree = await both.tree(here)
+            created = await create(tree, Disposition.CREATE, Flags.REPLAY, oplock_level=OplockLevel.BATCH)
+            [opened] = here.server.opens.by_volatile.values()
+            assert is_persistent(created) and opened.caching is not None
+            assert (created.oplock_level, opened.caching.rights) == (OplockLevel.NONE, 0)
+
+        await both.live(use)
+        with (directory / "file").open("rb"):
+            await both.live(second)
+
+    asyncio.run(run())
