@@ -9,15 +9,19 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 
 from . import inode
 from .threads import as_service
 
 XATTR = "user.smbdirect.CREATE"
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
-"""Where O_TMPFILE is not known."""
-_NO_MARK = frozenset({errno.ENOTSUP, errno.ENOSPC, errno.EDQUOT, errno.E2BIG, errno.EROFS})
+_UNKNOWN = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.EPERM, errno.EXDEV})
+"""Where there are no files without a name, or they can be given none."""
+_NO_MARK = frozenset({
+    errno.ENOTSUP, errno.ENOSPC, errno.EDQUOT, errno.E2BIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENODATA
+})  # fmt: skip
+"""Where a file goes without one: also one that a server that is not root may not write."""
 _OWNERS = stat.S_IRUSR | stat.S_IWUSR
 
 
@@ -31,7 +35,7 @@ def put(descriptor: int, mark: bytes) -> None:
             else:
                 os.removexattr(path, XATTR)
     except OSError as error:
-        if error.errno not in _NO_MARK and error.errno != errno.ENODATA:
+        if error.errno not in _NO_MARK:
             raise
 
 
@@ -47,21 +51,22 @@ def make(directory: int, name: bytes, mode: int, mark: bytes) -> int:
         with contextlib.suppress(NotImplementedError):
             return _make_unnamed(directory, name, mode, mark)
     descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, mode, dir_fd=directory)
-    put(descriptor, mark)
+    try:
+        put(descriptor, mark)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
 def _make_unnamed(directory: int, name: bytes, mode: int, mark: bytes) -> int:
     """Raises NotImplementedError where files have to be made by name."""
-    try:
+    with _where_known():
         unnamed = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, mode, dir_fd=directory)
-    except OSError as error:
-        if error.errno in _UNNAMED:
-            raise NotImplementedError from None
-        raise
     try:
         put(unnamed, mark)
-        os.link(inode.proc(unnamed), name, dst_dir_fd=directory, follow_symlinks=True)
+        with _where_known():
+            os.link(inode.proc(unnamed), name, dst_dir_fd=directory, follow_symlinks=True)
         descriptor = os.open(name, os.O_RDWR | _SAFE, dir_fd=directory)  # the first one never learns its name
         if os.path.sameopenfile(descriptor, unnamed):
             return descriptor
@@ -69,3 +74,13 @@ def _make_unnamed(directory: int, name: bytes, mode: int, mark: bytes) -> int:
         raise FileExistsError(errno.EEXIST, "replaced as soon as it was there", name)
     finally:
         os.close(unnamed)
+
+
+@contextlib.contextmanager
+def _where_known() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _UNKNOWN:
+            raise NotImplementedError from None
+        raise

@@ -71,13 +71,20 @@ async def test_a_name_that_is_there_is_not_made_again(store: Store) -> None:
     assert await names(store) == {"file"}
 
 
-@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EISDIR])
+def unlinkable(*arguments: Any, **more: Any) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.mark.parametrize(("name", "broken"), [
+    ("open", fails_with(errno.EOPNOTSUPP, os.O_TMPFILE)), ("open", fails_with(errno.EISDIR, os.O_TMPFILE)),
+    ("link", unlinkable),
+])  # fmt: skip
 def test_where_files_cannot_be_made_without_a_name_they_are_made_with_it(
-    tmp_path: Directory, monkeypatch: pytest.MonkeyPatch, number: int
+    tmp_path: Directory, monkeypatch: pytest.MonkeyPatch, name: str, broken: Any
 ) -> None:
     @scenario
     async def use(store: Store) -> None:
-        monkeypatch.setattr(os, "open", fails_with(number, os.O_TMPFILE))
+        monkeypatch.setattr(os, name, broken)
         file = await marked(store)
         assert await file.marked() == MARK
         await file.close()
