@@ -17,7 +17,7 @@ from ..messages.fscc_volume import (
 from ..messages.info import QueryInfoRequest
 from ..open import Open
 from ..security.access import FILE_WRITE_DATA
-from ..store.base import Shape
+from ..store.shape import Shape
 from ..work import Work
 from .info_row import Row
 

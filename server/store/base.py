@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from smbdirect.wire import Buffer
 
+from .shape import Shape
+
 if TYPE_CHECKING:
     from .following import Follower, Heard
     from .kernel_leases import KernelLease
@@ -140,27 +142,6 @@ class Wanted:
     make: Make = Make.NEVER
     new: New = field(default_factory=New)
     delete_on_close: bool = False
-
-
-class Shape(NamedTuple):
-    """What a volume is: bytes and units for the file-system queries (MS-FSCC 2.5)."""
-
-    total: int
-    """Bytes."""
-    free: int
-    available: int
-    block: int
-    """Bytes in an allocation unit."""
-    name_max: int
-    serial: int
-    created: int
-    sparse: bool
-    streams: bool
-    eas: bool
-    acls: bool
-    reflink: bool
-    read_only: bool
-    case_preserved: bool = True
 
 
 class Entry(NamedTuple):

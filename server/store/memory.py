@@ -14,8 +14,9 @@ from server.security import access, descriptors
 from .. import filetime
 from ..status import NT, Status
 from . import attributes, names, reparse, shortnames
-from .base import Cursor, Ea, Entry, Found, Identity, Kind, Make, New, Path, Shape, Stat, Store, Stream, Wanted
+from .base import Cursor, Ea, Entry, Found, Identity, Kind, Make, New, Path, Stat, Store, Stream, Wanted
 from .opening import refuse_doomed
+from .shape import Shape
 from .streams import allocation as stream_allocation
 
 BLOCK = 4096

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from ..status import Status
 from . import inode, naming, watching
 from .at_once import AtOnce
-from .base import Found, Identity, Path, Shape, Stat, Store, Wanted
+from .base import Found, Identity, Path, Stat, Store, Wanted
 from .changes import ChangeTimes
 from .file import PosixFile
 from .following import Follower, Heard
@@ -20,6 +20,7 @@ from .opening import Opened, find_or_make
 from .options import Options
 from .promises import Promises
 from .resolve import Resolver
+from .shape import Shape
 from .stream_file import open_stream
 from .streams import Streams, allocation
 from .threads import as_service
