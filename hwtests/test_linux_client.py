@@ -95,7 +95,7 @@ def test_a_big_file_comes_back_the_same(served: Running, interface: Interface, t
         assert read.hexdigest() == wanted
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("tree", PARTS)
 def test_a_tree_goes_in_and_comes_out(
     served: Running, interface: Interface, tree: str, request: pytest.FixtureRequest, tmp_path: Path
