@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from smbdirect.wire import Buffer, Malformed
-from transport.base import Message, Reply
+from transport.base import Message, Place, Reply
+from transport.memory import Block
 
 from .messages.base import HEADER_SIZE
 from .messages.header import PROTOCOL_ID, Command, ErrorResponse, Flags, Header
 from .session import Session
 from .status import NT
-from .work import Work, blocks_of
+from .work import Work
 
 if TYPE_CHECKING:
     from .connection import ServerConnection
@@ -96,12 +97,16 @@ class Answers:
     def reply(self) -> Reply:
         """What waits as one message, and nothing waits any more."""
         answers, self.waiting, self.length = self.waiting, [], ENVELOPE
-        works = [answer.work for answer in answers if answer.final]
-        blocks = blocks_of(works)
-        places = [place for work in works for place in work.places]
-        invalidate = next((work.invalidate for work in works if work.invalidate is not None), None)
-        for work in works:
-            work.blocks = []
+        blocks: list[Block] = []
+        places: list[Place] = []
+        invalidate = None
+        for answer in answers:
+            if answer.final:
+                work = answer.work
+                blocks += work.blocks
+                places += work.places
+                invalidate = work.invalidate if invalidate is None else invalidate
+                work.blocks = []
         sealer = self._sealing_session(answers)
         if sealer is None:
             return Reply(self._signed(answers), blocks, places, invalidate)

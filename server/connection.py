@@ -112,8 +112,10 @@ class ServerConnection:
     def _unwrap(self, view: memoryview) -> tuple[memoryview, Session | None]:
         """The message inside its envelope, and the session whose keys sealed it (3.3.5.2.1)."""
         protocol = bytes(view[:4])
-        if protocol == PROTOCOL_ID or (protocol == SMB1_ID and not self.negotiated.dialect):
+        if protocol == PROTOCOL_ID:
             return view, None
+        if protocol == SMB1_ID and not self.negotiated.dialect:
+            return self.server.multi_protocol(view), None
         if protocol != TRANSFORM_ID:
             raise Malformed(f"no SMB2 message: it begins with {protocol.hex()}")
         session = self.sessions.get(TransformHeader.unpack_from(view).session_id)
@@ -122,8 +124,6 @@ class ServerConnection:
         return session.protection.sealer.unseal(view), session
 
     async def _answer(self, packet: memoryview, answers: Answers) -> None:
-        if packet[:4] == SMB1_ID:
-            packet = self.server.multi_protocol(packet)
         works = self._works(packet, answers)
         try:
             for work in works:

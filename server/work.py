@@ -1,7 +1,6 @@
 """`Work`: one request while it is handled, with everything that must be given back when it ends."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -149,8 +148,3 @@ class Related:
     """The status of a CREATE that failed: the rest fails with it."""
     refused: bool = False
     """A related request stood where there was nothing to be related to: the related rest is refused too."""
-
-
-def blocks_of(works: Sequence[Work]) -> list[Block]:
-    """All blocks that these works hold, to be owned by their reply."""
-    return [block for work in works for block in work.blocks]
