@@ -125,7 +125,19 @@ class PosixFile(Metadata):
         return count
 
     async def write(self, parts: Sequence[Buffer], offset: int, through: bool) -> int:
-        return await self._hop(self.who, data.write, self._for_writing(), parts, offset, through)
+        descriptor = self._for_writing()
+        if through or len(parts) != 1:
+            return await self._hop(self.who, data.write, descriptor, parts, offset, through)
+        self.hold()
+        try:
+            loan = self._threads.write_nowait(self.who, descriptor, parts[0], offset)
+            count = max(0, await loan) if loan is not None else 0
+            if count < len(parts[0]):  # whatever it is, the thread will say so
+                rest = [memoryview(parts[0])[count:]]
+                count += await self._threads.run(self.who, data.write, descriptor, rest, offset + count, False)
+            return count
+        finally:
+            self.let_go()
 
     async def flush(self) -> None:
         await self._hop(self.who, self._flush)

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from ..status import NT, Status
 from .base import File, Identity
-from .threads import IdentityThreads, Loan
+from .loan import Loan
+from .threads import IdentityThreads
 
 T = TypeVar("T")
 

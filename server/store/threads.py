@@ -16,14 +16,19 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from smbdirect.wire import Buffer
+
 from ..status import NT, Status, from_os_error
 from . import syscalls
 from .base import Credentials, Identity
 from .jobs import Jobs
-from .ring import Ring
+from .loan import Loan
+from .ring import OpeningRing, Ring
+from .writing_ring import WritingRing
 
 T = TypeVar("T")
-_Job = tuple["Loan", Callable[..., Any], tuple[Any, ...], Identity | None]
+R = TypeVar("R", bound=Ring)
+_Job = tuple[Loan, Callable[..., Any], tuple[Any, ...], Identity | None]
 
 
 ANYONE = Identity("anyone", -1, -1, (), frozenset(), b"", b"")
@@ -55,19 +60,13 @@ def as_service() -> Iterator[None]:
         _become(before)
 
 
-class Loan(asyncio.Future[Any]):
-    """A call's outcome. It cannot be cancelled: the thread cannot be stopped, and holds the caller's buffers."""
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        return False
-
-
 class IdentityThreads:
     """A pool of threads. Make it before anything in the process switches credentials; `close` ends it."""
 
     def __init__(self, count: int = 16) -> None:
         self.switches = os.geteuid() == 0
-        self._ring = _ring() if self.switches else None
+        self._ring = _ring(OpeningRing) if self.switches else None
+        self._writing = _ring(WritingRing)
         self._jobs: Jobs[_Job | None] = Jobs()
         self._threads = [
             threading.Thread(target=self._work, name=f"store-{number}", daemon=True) for number in range(count)
@@ -110,11 +109,18 @@ class IdentityThreads:
             self._ring = None
             return -1
 
+    def write_nowait(self, who: Identity, descriptor: int, part: Buffer, offset: int) -> Loan | None:
+        """In the event loop: have the kernel write as `who`, as `WritingRing.write`; None where a thread must."""
+        if self._writing is None:
+            return None
+        return self._writing.write(who.credentials if self.switches else None, descriptor, part, offset)
+
     def introduce(self) -> None:
-        """In a thread of the pool: let `open_nowait` know whom it acts as."""
-        if self._ring is not None and _acting.credentials is not None:
-            with contextlib.suppress(OSError):
-                self._ring.introduce(_acting.credentials)
+        """In a thread of the pool: let `open_nowait` and `write_nowait` know whom it acts as."""
+        if _acting.credentials is not None:
+            for ring in filter(None, (self._ring, self._writing)):
+                with contextlib.suppress(OSError):
+                    ring.introduce(_acting.credentials)
 
     def close(self) -> None:
         """Let what is queued end, then the threads; waits for them."""
@@ -123,9 +129,9 @@ class IdentityThreads:
         for thread in self._threads:
             thread.join()
         self._threads = []
-        if self._ring is not None:
-            self._ring.close()
-            self._ring = None
+        for ring in filter(None, (self._ring, self._writing)):
+            ring.close()
+        self._ring = self._writing = None
 
     def _work(self) -> None:
         """One thread's life."""
@@ -152,9 +158,9 @@ class IdentityThreads:
             del job, loan, function, args, who, result, problem
 
 
-def _ring() -> Ring | None:
+def _ring(kind: Callable[[], R]) -> R | None:
     try:
-        return Ring()
+        return kind()
     except OSError:
         return None
 

@@ -12,7 +12,7 @@ from server.status import NT
 from server.store.base import Found, Identity, Make, Wanted
 from server.store.options import Options
 from server.store.posix import PosixStore
-from server.store.ring import Ring
+from server.store.ring import OpeningRing
 from server.store.threads import IdentityThreads
 
 from .stores import (
@@ -49,7 +49,7 @@ def root(store: PosixStore, tmp_path: Directory) -> Directory:
 
 def _ring_or_none() -> bool:
     try:
-        Ring().close()
+        OpeningRing().close()
     except OSError:
         return False
     return True

@@ -17,6 +17,7 @@ from server.status import NT
 from server.store import data
 from server.store.file import PosixFile
 from server.store.posix import PosixStore
+from server.store.threads import IdentityThreads
 from server.tests.served import SHARE, Whole, on_a_server, pattern, settle
 from server.tests.stores import options
 from transport.base import Lost
@@ -35,6 +36,7 @@ class Stuck:
         for name in ("read", "write"):
             monkeypatch.setattr(data, name, self._slow(getattr(data, name)))
         monkeypatch.setattr(PosixFile, "read_nowait", lambda file, into, offset: None)
+        monkeypatch.setattr(IdentityThreads, "write_nowait", lambda *args: None)
 
     def _slow(self, call: Callable[..., int]) -> Callable[..., int]:
         def slow(*args: Any, **named: Any) -> int:
