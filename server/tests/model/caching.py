@@ -156,8 +156,7 @@ class Caching:
             for other in list(node.holders):
                 if other.key is not None and (other is not holder or not holder.reachable):
                     self.take(other, HANDLE)
-        if node.doomed and not node.handles:
-            self.names.pop(node.name.casefold(), None)
+        if node.doomed and not node.handles and self.names.pop(node.name.casefold(), None) is not None:
             self.tell(node, [Change(NotifyAction.REMOVED, node.name)])
 
     def tell(self, node: Node, changes: list[Change]) -> None:
