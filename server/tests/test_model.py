@@ -1,5 +1,9 @@
 """Several clients at one server against the reference of `server/tests/model`: no answer, notification or file differs.
 
+They open (with modes, leases, oplocks, durable and persistent), make resilient, read, write, lock, rename, delete, lose
+their connections and come back, and send again what they have sent; one watches and caches the directories; servers are
+stopped and killed.
+
 It takes some seconds and is the same in every run; `MODEL_EXAMPLES=2000` (and `MODEL_STEPS=40`) make it a hunt, for
 other cases each time. A case it finds is shrunk, which takes minutes; `MODEL_SHRINK=no` shows it as it was found.
 """

@@ -124,18 +124,31 @@ class Resize(OfHandle):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Lock(OfHandle):
+class Locking(OfHandle):
     offset: int
     length: int
+    index: int
+    number: int
+    """With `index` its lock sequence, which no other has."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Lock(Locking):
     exclusive: bool
     patient: bool
     """Whether it waits for others to let go."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Unlock(OfHandle):
-    offset: int
-    length: int
+class Unlock(Locking):
+    pass
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class LockAgain(OfHandle):
+    """The last LOCK of an open that has been carried out is sent again, as if its answer had been lost."""
+
+    lock: Locking
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

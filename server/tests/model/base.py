@@ -52,7 +52,7 @@ class Base(RuleBasedStateMachine):
         self.lost: list[Handle] = []
         """Durable opens whose clients have lost their connection, there still or not."""
         self.journal = MemoryJournal()
-        self.guids = 0
+        self.guids = self.sequences = 0
         self.failed = False
         self.here: Whole
         self.stack: AsyncExitStack

@@ -38,6 +38,7 @@ from server.tests.model.asks import (
     Harden,
     Heard,
     Lock,
+    LockAgain,
     Read,
     Rename,
     Repeat,
@@ -172,11 +173,12 @@ def _set(ask: Any, info_class: int, data: bytes) -> Request:
 def _lock(ask: Lock) -> Request:
     flags = LockFlags.EXCLUSIVE if ask.exclusive else LockFlags.SHARED
     flags |= 0 if ask.patient else LockFlags.FAIL_IMMEDIATELY
-    return LockRequest(ask.handle.file_id, [LockElement(ask.offset, ask.length, flags)])
+    return LockRequest(ask.handle.file_id, [LockElement(ask.offset, ask.length, flags)], ask.number, ask.index)
 
 
 def _unlock(ask: Unlock) -> Request:
-    return LockRequest(ask.handle.file_id, [LockElement(ask.offset, ask.length, LockFlags.UNLOCK)])
+    element = LockElement(ask.offset, ask.length, LockFlags.UNLOCK)
+    return LockRequest(ask.handle.file_id, [element], ask.number, ask.index)
 
 
 def _acknowledge(ask: Acknowledge) -> Request:
@@ -197,6 +199,7 @@ REQUESTS: dict[type[Ask], Callable[[Any], Request]] = {
     Resize: lambda ask: _set(ask, FileClass.END_OF_FILE, ask.size.to_bytes(8, "little")),
     Lock: _lock,
     Unlock: _unlock,
+    LockAgain: lambda ask: REQUESTS[type(ask.lock)](ask.lock),
     Rename: lambda ask: _set(ask, FileClass.RENAME, RenameInformation(ask.name, int(ask.replace)).pack()),
     Doom: lambda ask: _set(ask, FileClass.DISPOSITION, bytes([ask.delete])),
     Acknowledge: _acknowledge,

@@ -18,6 +18,7 @@ from server.tests.model.asks import (
     Doom,
     Harden,
     Lock,
+    LockAgain,
     Read,
     Rename,
     Repeat,
@@ -122,9 +123,24 @@ class Doing(Base):
     @rule(number=NUMBERS, offset=OFFSETS, length=st.integers(1, 8), exclusive=st.booleans(), patient=st.booleans())
     def lock(self, number: int, offset: int, length: int, exclusive: bool, patient: bool) -> None:
         handle = self._handle(number)
-        self._ask(
-            Lock(peer=handle.peer, handle=handle, offset=offset, length=length, exclusive=exclusive, patient=patient)
-        )
+        index, sequence = self._sequence()
+        self._ask(Lock(
+            peer=handle.peer, handle=handle, offset=offset, length=length, exclusive=exclusive, patient=patient,
+            index=index, number=sequence,
+        ))  # fmt: skip
+
+    def _sequence(self) -> tuple[int, int]:
+        self.sequences += 1
+        return 1 + self.sequences % 64, self.sequences // 64 % 16
+
+    @IDLE
+    @rule(number=NUMBERS)
+    def lock_again(self, number: int) -> None:
+        fit = [handle for handle in self._usable() if handle.locked is not None]
+        if fit:
+            handle = fit[number % len(fit)]
+            assert handle.locked is not None
+            self._ask(LockAgain(peer=handle.peer, handle=handle, lock=handle.locked))
 
     @IDLE
     @rule(number=NUMBERS, lock=NUMBERS, off=st.sampled_from((0, 0, 0, 1)))
@@ -132,7 +148,10 @@ class Doing(Base):
         handle = self._handle(number)
         mine = [each for each in handle.node.locks if each.handle is handle]
         offset, length = (mine[lock % len(mine)].offset, mine[lock % len(mine)].length) if mine else (0, 1)
-        self._ask(Unlock(peer=handle.peer, handle=handle, offset=offset, length=length + off))
+        index, sequence = self._sequence()
+        self._ask(Unlock(
+            peer=handle.peer, handle=handle, offset=offset, length=length + off, index=index, number=sequence
+        ))  # fmt: skip
 
     @IDLE
     @rule(number=NUMBERS, name=st.sampled_from(NAMES), replace=st.booleans())

@@ -31,7 +31,7 @@ from server.tests.model.asks import (
     Doom,
     Harden,
     Lock,
-    OfHandle,
+    LockAgain,
     Read,
     Rename,
     Repeat,
@@ -50,8 +50,11 @@ from server.tests.model.state import (
     grants,
     io_conflict,
     lock_conflict,
+    note,
     others,
+    use,
     violates,
+    went,
 )
 
 
@@ -74,7 +77,7 @@ class World(Caching):
         """Carry `ask` out where nothing is in the way; whether it was."""
         if ask not in self.asks:
             return False
-        _use(ask)
+        use(ask)
         try:
             RULES[type(ask)](self, ask)
         except Wait:
@@ -96,7 +99,7 @@ class World(Caching):
             lease, ask.wish = None, NO_WISH  # it has become another file's meanwhile
         if node is None and ask.disposition in (Disposition.OPEN, Disposition.OVERWRITE):
             self.answered(ask, NT.OBJECT_NAME_NOT_FOUND)
-        elif node is None and ask.seen is not None and ask.seen.status == NT.DELETE_PENDING and _went(ask):
+        elif node is None and ask.seen is not None and ask.seen.status == NT.DELETE_PENDING and went(ask):
             self.answered(ask, NT.DELETE_PENDING)
         elif node is None:
             node = self.names[ask.name.casefold()] = Node(ask.name)
@@ -248,6 +251,7 @@ class World(Caching):
         if not lock_conflict(ask.handle.node, wanted):
             self.answered(ask, OK)
             ask.handle.node.locks.append(wanted)
+            note(ask)
         elif ask.patient:
             raise Wait
         else:
@@ -260,8 +264,13 @@ class World(Caching):
             if held in locks:
                 self.answered(ask, OK)
                 locks.remove(held)
+                note(ask)
                 return
         self.answered(ask, NT.RANGE_NOT_LOCKED)
+
+    def lock_again(self, ask: LockAgain) -> None:
+        """3.3.5.14: it is not carried out twice."""
+        self.answered(ask, OK)
 
     # -- names ----------------------------------------------------------------------------------------------
     def rename(self, ask: Rename) -> None:
@@ -356,21 +365,6 @@ class World(Caching):
                 self.give_up(holder)
 
 
-def _use(ask: Ask) -> None:
-    """Whatever asks something of an open has had the answer of its CREATE, which is not repeated any more."""
-    if isinstance(ask, Acknowledge):
-        used = ask.holder.handles
-    else:
-        used = [ask.handle] if isinstance(ask, OfHandle) and not isinstance(ask, Repeat) else []
-    for handle in used:
-        handle.used = True
-
-
-def _went(ask: Create) -> bool:
-    """Whether the file that it has waited for has been deleted: it may have looked just before that."""
-    return ask.waited and ask.blocked is not None and ask.blocked.doomed
-
-
 def _reserved(ask: Create, node: Node, lease: Holder | None) -> bool:
     """Whether a persistent open without a client keeps everybody else away (3.3.5.9)."""
     kept = (handle for handle in node.handles if handle.durable == PERSISTENT and handle.away)
@@ -388,6 +382,7 @@ RULES: dict[type[Ask], Callable[[World, Any], None]] = {
     Resize: World.resize,
     Lock: World.lock,
     Unlock: World.unlock,
+    LockAgain: World.lock_again,
     Rename: World.rename,
     Doom: World.doom,
     Acknowledge: World.acknowledge,

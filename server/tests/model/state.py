@@ -5,7 +5,24 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from server.messages.create import ShareAccess
-from server.tests.model.asks import DATA, DELETE, HANDLE, NO_WISH, PERSISTENT, READ, READ_DATA, WRITE, WRITE_DATA, Wish
+from server.tests.model.asks import (
+    DATA,
+    DELETE,
+    HANDLE,
+    NO_WISH,
+    PERSISTENT,
+    READ,
+    READ_DATA,
+    WRITE,
+    WRITE_DATA,
+    Acknowledge,
+    Ask,
+    Create,
+    Locking,
+    OfHandle,
+    Repeat,
+    Wish,
+)
 
 NEEDED = ((READ_DATA, ShareAccess.READ), (WRITE_DATA, ShareAccess.WRITE), (DELETE, ShareAccess.DELETE))
 
@@ -76,6 +93,8 @@ class Handle:
     durable: int = 0
     resilient: bool = False
     guid: int = 0
+    locked: Locking | None = None
+    """The last of its LOCKs that may be repeated."""
     used: bool = False
     """Whether something has been asked of it."""
     away: bool = False
@@ -143,6 +162,28 @@ def io_conflict(handle: Handle, offset: int, length: int, writes: bool) -> bool:
         lock.meets(offset, length) and (lock.handle is not handle if lock.exclusive else writes)
         for lock in handle.node.locks
     )
+
+
+# -- what may be repeated -------------------------------------------------------------------------------------------
+def note(ask: Locking) -> None:
+    """Only the sequences of opens that last are kept, whatever the dialect."""
+    lasts = ask.handle.durable or ask.handle.resilient
+    ask.handle.locked = ask if lasts else None
+
+
+def went(ask: Create) -> bool:
+    """Whether the file that it has waited for has been deleted: it may have looked just before that."""
+    return ask.waited and ask.blocked is not None and ask.blocked.doomed
+
+
+def use(ask: Ask) -> None:
+    """Whatever asks something of an open has had the answer of its CREATE, which is not repeated any more."""
+    if isinstance(ask, Acknowledge):
+        used = ask.holder.handles
+    else:
+        used = [ask.handle] if isinstance(ask, OfHandle) and not isinstance(ask, Repeat) else []
+    for handle in used:
+        handle.used = True
 
 
 # -- grants (MS-FSA 2.1.5.18) ---------------------------------------------------------------------------------------
