@@ -11,7 +11,7 @@ from transport.base import Lost, Place, Reply
 from transport.memory import SMALL
 from transport.outgoing import MOST_GATHERED, SMALL_ANSWER
 from transport.tcp import tcp_limits
-from transport.tcp_connection import ENOUGH, MAX_MESSAGE, UNTRUSTED
+from transport.tcp_connection import ENOUGH, HEAD, MAX_MESSAGE, UNTRUSTED
 from transport.testing import pattern
 
 from .tcp_peer import Peer, framed, run
@@ -74,6 +74,33 @@ def test_the_end_of_a_large_message_and_a_small_one_behind_it_are_not_waited_for
         message = await receiving
         assert message is not None
         assert bytes(message.view) == b"x"
+
+    run(script)
+
+
+def test_what_is_hardly_larger_than_small_is_received_where_it_is_to_lie() -> None:
+    """But for the first, of which nobody knows; small ones behind it are read many at a time again."""
+    size, small = SMALL + 100, 100
+
+    async def script(other: Peer) -> None:
+        reads: list[int] = []
+        receive = other.connection._recv_into
+
+        def count(view: memoryview) -> int | None:
+            got = receive(view)
+            reads.append(got or 0)
+            return got
+
+        other.connection._recv_into = count  # type: ignore[method-assign]
+        saying = asyncio.ensure_future(other.say(framed(pattern(size)) * 3 + framed(b"s" * small) * 50))
+        for _ in range(3):
+            await other.expect(pattern(size))
+        assert reads.count(HEAD) >= 2, "copied from what was read ahead"
+        reads.clear()
+        for _ in range(50):
+            await other.expect(b"s" * small)
+        assert len(reads) <= 3
+        await saying
 
     run(script)
 
