@@ -193,6 +193,18 @@ def test_connections_outlive_their_listener(interface: Interface) -> None:
     asyncio.run(run())
 
 
+def test_memory_is_not_exposed_over_a_connection_that_is_closed(interface: Interface) -> None:
+    async def run() -> None:
+        async with ends(interface) as both:
+            block = await both.client_arena.take(MIB)
+            await both.client.close()
+            with pytest.raises(Lost):
+                both.memory.register(block)
+            block.release()
+
+    asyncio.run(run())
+
+
 def test_a_registration_that_fails_costs_one_connection(interface: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Device, address: int, length: int, access: int) -> Any:
         raise Lost(f"{self.name} could not register {length} bytes: Cannot allocate memory")

@@ -30,12 +30,15 @@ class ExposedMemory:
         self._device = device
         self._pair = pair
         self._tokens: dict[int, list[Any]] = {}
+        self._closed = False
 
     def register(self, memory: Block | Buffer) -> BufferDescriptor:
         """Let the peer reach all of `memory`; its owner stays the caller, who deregisters before releasing it.
 
         Raises Lost.
         """
+        if self._closed:  # the device may be closed too: verbs would crash
+            raise Lost("the connection is closed")
         address, length = (memory.address, memory.length) if isinstance(memory, Block) else _place(memory)
         windows = self._device.attributes.max_mw > 0
         region = self._device.register(address, length, _ACCESS | (verbs.ACCESS_MW_BIND if windows else 0))
@@ -49,6 +52,7 @@ class ExposedMemory:
 
     def close(self) -> None:
         """End all access; to be called before the queue pair goes, which waits for its windows."""
+        self._closed = True
         for token in list(self._tokens):
             self.deregister(token)
 
