@@ -95,7 +95,11 @@ class AtOnce:
         if status.st_nlink != 1 or wanted.access & MAXIMUM_ALLOWED or self._clock() < self._rests_until:
             return False
         description = DESCRIPTIONS.open_nowait(
-            status, flags, flags in seen.modes, lambda mode: self._open_data(who, status, mode, directory, name)
+            opened.descriptor,
+            status,
+            flags,
+            flags in seen.modes,
+            lambda mode: self._open_data(who, status, mode, directory, name),
         )
         if description is not None:
             opened.use(description, flags)

@@ -6,7 +6,8 @@ asked of it, and where a shared description lacks a mode that one more open has,
 under the same number. When the last that writes has closed, one for reading does: a program that is open for writing
 cannot be run.
 
-A hard link's two names are two descriptions, for names are asked of the system by descriptor. Used in threads.
+A hard link's two names are two descriptions, for names are asked of the system by descriptor; so are those of a
+directory that is mounted twice. Used in threads, and by `open_nowait` in the event loop.
 """
 
 import contextlib
@@ -67,7 +68,7 @@ class Descriptions:
             if found is None:
                 return self.adopt(os.open(inode.proc(anchor), flags | SAFE), status, flags)
             try:
-                if os.readlink(inode.proc(anchor)) == os.readlink(inode.proc(found.descriptor)):
+                if _has_one_name(anchor, found):
                     self._check(found, anchor, flags)
                     if not found.serves(flags):
                         self._replace(found, os.O_RDWR)
@@ -79,22 +80,28 @@ class Descriptions:
             return Description(self, (0, 0), os.open(inode.proc(anchor), flags | SAFE), flags)
 
     def open_nowait(
-        self, status: os.stat_result, flags: int, granted: bool, opening: Callable[[int], int]
+        self, anchor: int, status: os.stat_result, flags: int, granted: bool, opening: Callable[[int], int]
     ) -> Description | None:
-        """`open` in the event loop, of a file with one name; None where a thread must do it. `opening` gives a new
-        descriptor for an access mode, or less than 0; who is `granted` that mode may join a description that is there.
+        """`open` in the event loop; None where a thread must do it. `opening` gives a new descriptor for an access
+        mode, or less than 0; who is `granted` that mode may join a description that is there.
         """
         key = status.st_dev, status.st_ino
         lock = self._opening_of(key)
         if not lock.acquire(blocking=False):
             return None
         try:
-            if key not in self._by_inode:
+            found = self._by_inode.get(key)
+            if found is None:
                 descriptor = opening(flags)
                 return self.adopt(descriptor, status, flags) if descriptor >= 0 else None
-            found = self._join(key, flags) if granted and self._by_inode[key].serves(flags) else None
+            if not granted or not found.serves(flags):
+                return None
+            found = self._join(key, flags)
         finally:
             lock.release()
+        if found is not None and not _has_one_name(anchor, found):
+            self.leave(found, flags)
+            return None
         return found
 
     def adopt(self, descriptor: int, status: os.stat_result, flags: int) -> Description:
@@ -182,6 +189,11 @@ class Descriptions:
             wanted = description.users > 0 and not description.writers
             description.users += wanted
         return wanted
+
+
+def _has_one_name(anchor: int, found: Description) -> bool:
+    """Whether a file is open as `found` by the name that `anchor` has: not by a link, nor through another mount."""
+    return os.readlink(inode.proc(anchor)) == os.readlink(inode.proc(found.descriptor))
 
 
 DESCRIPTIONS = Descriptions()

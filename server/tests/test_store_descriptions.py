@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from server.store import inode, syscalls
-from server.store.descriptions import Descriptions
+from server.store.descriptions import Description, Descriptions
 from server.tests.stores import BOB, NEEDS_ROOT
 
 NO_FACCESSAT2 = ((0x20, 0, 0, 0), (0x15, 0, 1, 439), (0x06, 0, 0, 0x00050000 | 38), (0x06, 0, 0, 0x7FFF0000))
@@ -87,3 +87,35 @@ def test_user_without_rights_joins_the_description_of_another(tmp_path: Path, ol
     syscalls.has_faccessat2.cache_clear()
     assert outcomes == [PermissionError]
     assert not len(table)
+
+
+def test_who_has_another_name_of_a_file_does_not_join_in_the_event_loop(tmp_path: Path) -> None:
+    """A link here; a share whose root is mounted elsewhere too has such names without one."""
+    table = Descriptions()
+    with anchored(tmp_path / "file") as (anchor, status):
+        description = table.open(anchor, status, os.O_RDWR)
+        os.link(tmp_path / "file", tmp_path / "other")
+        with anchored(tmp_path / "other") as (other, _):
+            assert table.open_nowait(other, status, os.O_RDONLY, True, lambda mode: -1) is None
+            assert table.open_nowait(anchor, status, os.O_RDONLY, True, lambda mode: -1) is description
+    description.leave(os.O_RDONLY)
+    description.leave(os.O_RDWR)
+    assert not len(table)
+
+
+def test_description_that_is_left_while_the_event_loop_looks_at_it_is_not_joined(tmp_path: Path) -> None:
+    class Left(dict[tuple[int, int], Description]):
+        """Another thread takes out what has been looked for."""
+
+        def get(self, key: tuple[int, int], default: Any = None) -> Any:
+            return self.pop(key, default)
+
+        def __contains__(self, key: object) -> bool:
+            return self.pop(key, None) is not None  # type: ignore[call-overload]
+
+    table = Descriptions()
+    with anchored(tmp_path / "file") as (anchor, status):
+        description = table.open(anchor, status, os.O_RDWR)
+        table._by_inode = Left(table._by_inode)
+        assert table.open_nowait(anchor, status, os.O_RDWR, True, lambda mode: -1) is None
+    description.leave(os.O_RDWR)
