@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _COPY = 1 << 20
 _LARGEST_OFFSET = (1 << 63) - 1
+_MUCH = 1 << 20
+"""Bytes that take longer to be given back than a thread to be woken."""
 
 
 class PosixFile(Metadata):
@@ -304,6 +306,13 @@ class PosixFile(Metadata):
         leaves_readers = description.writers == 1 and description.users > 1
         return description.changed or leaves_readers or not self._is_local
 
+    def _frees_much(self) -> bool:
+        """Whether the file has no name any more, and with its last close its room is given back."""
+        if self.kind is not Kind.FILE or not self._is_local:
+            return False
+        status = os.fstat(self._descriptor)
+        return not status.st_nlink and status.st_blocks * 512 >= _MUCH
+
     @property
     def _is_local(self) -> bool:
         """Whether no other machine is asked for what concerns its locks and opens."""
@@ -317,7 +326,7 @@ class PosixFile(Metadata):
             if self._ranges and self._description is not None:
                 await self._threads.run(ANYONE, self._description.ranges.release, self._ranges)
         finally:
-            if self._may_write():
+            if self._may_write() or self._frees_much():
                 await self._threads.run(self.who, self.abandon)
             else:
                 self.abandon()

@@ -17,6 +17,7 @@ from server.store.file import PosixFile
 from server.store.posix import PosixStore
 
 from .stores import (
+    DELETE,
     READ,
     content,
     made,
@@ -272,6 +273,34 @@ async def test_a_close_waits_for_the_calls_under_way(store: PosixStore, root: Di
     await asyncio.wait([closing])
     assert closing.cancelled() is cancelled
     assert file._descriptor == -1
+
+
+@pytest.mark.parametrize("access", [DELETE, READ])
+@pytest.mark.parametrize(("size", "waits"), [(4096, False), (2 << 20, True)])
+def test_the_last_close_of_a_removed_file_frees_its_room_in_a_thread(
+    tmp_path: Directory, monkeypatch: pytest.MonkeyPatch, access: int, size: int, waits: bool
+) -> None:
+    """512 MiB in memory take 80 ms."""
+    closed_by = []
+
+    class Watched(PosixFile):
+        def abandon(self) -> None:
+            closed_by.append(threading.current_thread())
+            super().abandon()
+
+    monkeypatch.setattr("server.store.posix.PosixFile", Watched)
+    store = posix_store(tmp_path)
+
+    async def whole() -> None:
+        await (await made(store, "a", data=os.urandom(size))).close()
+        closed_by.clear()
+        file = (await opened(store, "a", access=access)).file
+        await file.unlink()
+        await file.close()
+        await store.close()
+
+    asyncio.run(whole())
+    assert [thread is not threading.main_thread() for thread in closed_by] == [waits]
 
 
 @scenario
