@@ -19,6 +19,8 @@ from .inode import Inode
 from .namecache import tick
 
 _Key = tuple[Credentials | None, int, int]
+_LARGEST = 4096
+"""Bytes of a security descriptor and of xattrs' names, up to which they are kept: each may be 64 KiB."""
 
 
 class Seen(NamedTuple):
@@ -71,6 +73,8 @@ class Known:
         """Keep what was read at `now` or later, where it cannot change without another change time."""
         status = seen.inode.status
         if status.st_dev != self.device or now - status.st_ctime_ns <= tick(status.st_ctime_ns):
+            return
+        if len(seen.acl) + sum(map(len, seen.inode.xattrs)) > _LARGEST:
             return
         seen.inode.stat(descriptor)  # asks for all that it may be asked for
         key = who.credentials if self._several else None, status.st_dev, status.st_ino

@@ -71,6 +71,8 @@ class Ring:
         if credentials in self._personalities:
             return
         with self._lock:
+            if credentials in self._personalities:  # another thread, that acts as they do too, was faster
+                return
             while len(self._personalities) >= _MOST:
                 oldest = next(iter(self._personalities))
                 syscalls.io_uring_register(self._descriptor, _UNREGISTER_PERSONALITY, self._personalities.pop(oldest))

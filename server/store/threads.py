@@ -106,6 +106,7 @@ class IdentityThreads:
         try:
             return self._ring.open(who.credentials, directory, path, how)
         except OSError:
+            self._ring.close()
             self._ring = None
             return -1
 

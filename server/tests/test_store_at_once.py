@@ -2,13 +2,16 @@
 changes on the disk shows at once."""
 
 import asyncio
+import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path as Directory
 
 import pytest
 
 from server.status import NT
+from server.store import syscalls
 from server.store.base import Found, Identity, Make, Wanted
 from server.store.options import Options
 from server.store.posix import PosixStore
@@ -192,6 +195,21 @@ async def test_who_took_long_to_open_data_is_a_threads_to_wait_for(store: AtOnce
     assert await opens()
 
 
+@pytest.mark.parametrize(("entries", "kept"), [(1, True), (1000, False)])
+@scenario
+async def test_large_descriptors_do_not_fill_the_memory(
+    store: AtOnceStore, monkeypatch: pytest.MonkeyPatch, entries: int, kept: bool
+) -> None:
+    await (await made(store, "file")).close()
+    large = b"".join(b"%d" % number for number in range(entries))
+    monkeypatch.setattr("server.store.acls.of", lambda *arguments: large * 4)
+    await seen(store, "file")
+    found = at_once(store, "file")
+    assert (found is not None) == kept
+    if found is not None:
+        await found.file.close()
+
+
 # -- as others --------------------------------------------------------------------------------------------------
 @NEEDS_ROOT
 @scenario
@@ -261,4 +279,54 @@ def test_accounts_that_came_first_make_room_and_come_again(
         await store.close()
 
     asyncio.run(whole())
+    threads.close()
+
+
+@NEEDS_ROOT
+def test_an_account_that_two_threads_introduce_at_once_is_introduced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring, registered = OpeningRing(), list[int]()
+
+    def register(ring: int, operation: int, number: int) -> int:
+        registered.append(operation)
+        return 1
+
+    class Other:
+        """A thread that was faster comes in while this one waits for the lock."""
+
+        def __enter__(self) -> None:
+            ring._lock = threading.Lock()
+            ring.introduce(ALICE.credentials)
+
+        def __exit__(self, *problem: object) -> None:
+            pass
+
+    monkeypatch.setattr(syscalls, "io_uring_register", register)
+    ring._lock = Other()  # type: ignore[assignment]
+    ring.introduce(ALICE.credentials)
+    ring.close()
+    assert len(registered) == 1
+
+
+@NEEDS_ROOT
+@scenario
+async def test_a_ring_that_fails_is_closed_and_threads_open(
+    store: AtOnceStore, tmp_path: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = IdentityThreads(2)
+    failing = AtOnceStore(str(tmp_path / "share"), Options(threads))
+    await (await made(failing, "file")).close()
+    await seen(failing, "file")
+    ring = threads._ring
+    assert ring is not None
+
+    def fail(*arguments: int) -> None:
+        raise OSError(errno.EAGAIN, "no memory")
+
+    monkeypatch.setattr(syscalls, "io_uring_enter", fail)
+    assert at_once(failing, "file") is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(ring._descriptor)
+    monkeypatch.undo()
+    await (await failing.open(ALICE, Wanted(("file",), access=READ))).file.close()
+    await failing.close()
     threads.close()
