@@ -5,6 +5,8 @@ code, locks and changes waited for, all at once. `whole` holds the server to no 
 """
 
 import asyncio
+import errno
+import os
 import random
 from collections.abc import Callable
 
@@ -27,6 +29,7 @@ from server.messages.info import InfoType, QueryInfoRequest, SetInfoRequest
 from server.messages.ioctl import Fsctl, IoctlRequest
 from server.messages.negotiate import Dialect
 from server.messages.read_write import ReadRequest, WriteRequest
+from server.store import syscalls
 from server.store.base import Store
 from server.store.memory import MemoryStore
 from server.store.posix import PosixStore
@@ -218,6 +221,22 @@ class Monkey:
         return FlushRequest(self.file)
 
 
+RESERVED = 64 << 20
+"""Bytes that the disk has for one reservation: some of what is asked for would fill a real one."""
+
+
+def small_disk(patch: pytest.MonkeyPatch) -> None:
+    """Let the file system refuse to reserve more than `RESERVED`, as a full one does."""
+    reserve = syscalls.fallocate
+
+    def fallocate(descriptor: int, mode: int, offset: int, length: int) -> None:
+        if length > RESERVED:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        reserve(descriptor, mode, offset, length)
+
+    patch.setattr(syscalls, "fallocate", fallocate)
+
+
 async def play(here: Whole, seed: int) -> None:
     choose = random.Random(seed)
     sessions = [await here.session(choose.choice(SECURITIES)) for _ in range(2)]
@@ -250,4 +269,6 @@ def test_any_sequence_of_requests_is_answered_and_nothing_is_kept(
     def make_store(share: Share) -> Store:
         return MemoryStore() if kind == "memory" else PosixStore(str(root), options())
 
-    on_a_server(lambda here: play(here, seed), make_store=make_store)
+    with pytest.MonkeyPatch.context() as patch:
+        small_disk(patch)
+        on_a_server(lambda here: play(here, seed), make_store=make_store)
