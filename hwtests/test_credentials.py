@@ -9,7 +9,7 @@ import pytest
 
 from server.store.base import Wanted
 from server.store.posix import PosixStore
-from server.store.ring import Ring
+from server.store.ring import OpeningRing
 from server.tests.stores import ALICE, BOB, AtOnceStore, at_once_store
 from transport.base import Reply
 from transport.check_base import expect
@@ -41,7 +41,7 @@ def test_opens_as_others_leave_the_event_loop_its_devices(
     interface: Interface, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     try:
-        Ring().close()
+        OpeningRing().close()
     except OSError as error:
         pytest.skip(f"no io_uring here: {error}")
     root = SHARES / tmp_path_factory.mktemp("share").name
