@@ -12,6 +12,8 @@ from . import syscalls
 _MOST_PARTS = 1024
 """IOV_MAX."""
 _COPY = 1 << 20
+Write = tuple[Sequence[Buffer], int]
+"""Parts, and the offset of the first."""
 _NO_SUCH_CALL = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV})
 
 
@@ -40,6 +42,22 @@ def write(descriptor: int, parts: Sequence[Buffer], offset: int, through: bool) 
     if through:
         os.fdatasync(descriptor)
     return total
+
+
+def write_all(descriptor: int, writes: Sequence[Write], through: bool) -> list[int | Exception]:
+    """What came of each; with `through`, all that has been written is on the disk."""
+    outcomes: list[int | Exception] = []
+    for parts, offset in writes:
+        try:
+            outcomes.append(write(descriptor, parts, offset, through=False))
+        except (OSError, OverflowError) as error:
+            outcomes.append(error)
+    if through:
+        try:
+            os.fdatasync(descriptor)
+        except OSError as error:
+            return [came if isinstance(came, Exception) else error for came in outcomes]
+    return outcomes
 
 
 def grow(descriptor: int, size: int) -> bool:

@@ -20,6 +20,7 @@ from .metadata import Metadata
 from .opening import Opened
 from .range_locks import Held, RangeLocks, clipped
 from .threads import ANYONE
+from .writer import Writer
 
 if TYPE_CHECKING:
     from .posix import PosixStore
@@ -42,6 +43,7 @@ class PosixFile(Metadata):
         self.kind: Kind = opened.inode.kind
         self._store = store
         self._threads = store.threads
+        self._writer = Writer(store.threads, who)
         self._descriptor = opened.descriptor
         self._description = opened.description
         self._flags = opened.flags
@@ -128,15 +130,14 @@ class PosixFile(Metadata):
 
     async def write(self, parts: Sequence[Buffer], offset: int, through: bool) -> int:
         descriptor = self._for_writing()
-        if through or len(parts) != 1:
-            return await self._hop(self.who, data.write, descriptor, parts, offset, through)
         self.hold()
         try:
+            if through or len(parts) != 1:
+                return await self._writer.write(descriptor, parts, offset, through)
             loan = self._threads.write_nowait(self.who, descriptor, parts[0], offset)
             count = max(0, await loan) if loan is not None else 0
             if count < len(parts[0]):  # whatever it is, the thread will say so
-                rest = [memoryview(parts[0])[count:]]
-                count += await self._threads.run(self.who, data.write, descriptor, rest, offset + count, False)
+                count += await self._writer.write(descriptor, [memoryview(parts[0])[count:]], offset + count, False)
             return count
         finally:
             self.let_go()

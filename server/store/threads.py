@@ -60,6 +60,16 @@ def as_service() -> Iterator[None]:
         _become(before)
 
 
+async def outcome(loan: Loan) -> Any:
+    """What a call has come to; an error of the system becomes its Status."""
+    try:
+        return await loan
+    except OSError as error:
+        raise from_os_error(error) from error
+    except OverflowError as error:  # an offset or size that the system's types do not hold
+        raise Status(NT.INVALID_PARAMETER, str(error)) from error
+
+
 class IdentityThreads:
     """A pool of threads. Make it before anything in the process switches credentials; `close` ends it."""
 
@@ -82,19 +92,20 @@ class IdentityThreads:
 
         Where the caller was cancelled meanwhile, `undo` gives back what the call has got.
         """
-        loan = Loan(loop=asyncio.get_running_loop())
-        self._jobs.put((loan, function, args, who))
+        loan = self.start(who, function, *args)
         try:
-            result: T = await loan
+            result: T = await outcome(loan)
         except asyncio.CancelledError:
             if loan.done() and loan.exception() is None and undo is not None:
                 undo(loan.result())
             raise
-        except OSError as error:
-            raise from_os_error(error) from error
-        except OverflowError as error:  # an offset or size that the system's types do not hold
-            raise Status(NT.INVALID_PARAMETER, str(error)) from error
         return result
+
+    def start(self, who: Identity | None, function: Callable[..., object], *args: Any) -> Loan:
+        """As `run`, but nobody waits; whoever does gets the call's own error."""
+        loan = Loan(loop=asyncio.get_running_loop())
+        self._jobs.put((loan, function, args, who))
+        return loan
 
     def open_nowait(self, who: Identity, directory: int, path: bytes, how: syscalls.How) -> int:
         """In the event loop: openat2 as `who` with RESOLVE_CACHED. A new descriptor; less than 0 where it cannot be had
