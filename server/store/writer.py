@@ -4,7 +4,6 @@ Several would wait, spinning, for the file's inode. What comes meanwhile goes wi
 fewer threads are woken, and writes through to the disk share a sync.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,12 +27,14 @@ class _Asked:
 
 
 class Writer:
-    """Of one open file, as `who`; its descriptor is held by whoever asks."""
+    """Of one open file, as `who`; its descriptor is held by whoever asks. Most files are never written: it is small."""
+
+    __slots__ = ("_busy", "_threads", "_waiting", "_who")
 
     def __init__(self, threads: IdentityThreads, who: Identity) -> None:
         self._threads = threads
         self._who = who
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: list[_Asked] = []
         self._busy = False
 
     async def write(self, descriptor: int, parts: Sequence[Buffer], offset: int, through: bool) -> int:
@@ -47,14 +48,18 @@ class Writer:
 
     def _begin(self, descriptor: int) -> None:
         """Have a thread write what has waited longest, and as much behind it as goes with it."""
-        together = [self._waiting.popleft()]
-        through, size = together[0].through, together[0].size
-        while self._waiting and self._waiting[0].through == through and size + self._waiting[0].size <= _MOST:
-            size += self._waiting[0].size
-            together.append(self._waiting.popleft())
+        first, *others = self._waiting
+        count, size = 1, first.size
+        for asked in others:
+            size += asked.size
+            if asked.through != first.through or size > _MOST:
+                break
+            count += 1
+        together = self._waiting[:count]
+        del self._waiting[:count]
         self._busy = True
         writes = [asked.write for asked in together]
-        loan = self._threads.start(self._who, data.write_all, descriptor, writes, through)
+        loan = self._threads.start(self._who, data.write_all, descriptor, writes, first.through)
         loan.add_done_callback(lambda loan: self._end(descriptor, together, loan))
 
     def _end(self, descriptor: int, together: Sequence[_Asked], loan: Loan) -> None:

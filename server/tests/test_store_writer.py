@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import threading
+import tracemalloc
 from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path as Directory
 from typing import Any
@@ -182,3 +183,13 @@ def test_a_cancelled_caller_waits_for_its_write_and_the_next_goes_on(
 
     asyncio.run(whole())
     assert path.read_bytes() == b"xxx"
+
+
+def test_a_file_that_is_never_written_costs_next_to_nothing(threads: IdentityThreads) -> None:
+    tracemalloc.start()
+    try:
+        writers = [Writer(threads, ALICE) for _ in range(100)]
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used / len(writers) < 200
