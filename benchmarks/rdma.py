@@ -151,9 +151,9 @@ class Bare:
     def take(self, seconds: float) -> None:
         """One turn, while the server runs."""
         for way, device in DEVICES.items():
-            for rw, tool in perftest.TOOLS.items():
+            for rw in DIRECTIONS[::-1]:  # what is read has been written
                 ours = asyncio.run(tried(BARE, way, WHOLE, rw, seconds))
-                raw = perftest.measure(tool, device, lab.ADDRESSES[way], WHOLE.load.size, RAW_COUNTS[way])
+                raw = perftest.measure(perftest.TOOLS[rw], device, lab.ADDRESSES[way], WHOLE.load.size, RAW_COUNTS[way])
                 self.add(way, rw, ours, raw)
 
     def add(self, way: str, rw: str, ours: float, raw: float) -> None:
