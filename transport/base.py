@@ -45,8 +45,9 @@ class Place:
 class Message:
     """A whole received message. `view` is writable (it is unsealed in place) and lives until `release`.
 
-    A message of `memory.SMALL` bytes or less has bytes of its own and `block` None; a larger one lies in a
-    block whose owner is this message: whoever takes the payload over calls `detach`, else `release` ends it.
+    A message of `memory.SMALL` bytes or less (over TCP a little more) has bytes of its own and `block` None; a larger
+    one lies in a block whose owner is this message: whoever takes the payload over calls `detach`, else `release` ends
+    it.
     """
 
     view: memoryview

@@ -11,7 +11,7 @@ from transport.base import Lost, Place, Reply
 from transport.memory import SMALL
 from transport.outgoing import MOST_GATHERED, SMALL_ANSWER
 from transport.tcp import tcp_limits
-from transport.tcp_connection import ENOUGH, HEAD, MAX_MESSAGE, UNTRUSTED
+from transport.tcp_connection import AHEAD, COPIED, ENOUGH, MAX_MESSAGE, UNTRUSTED
 from transport.testing import pattern
 
 from .tcp_peer import Peer, framed, run
@@ -78,9 +78,9 @@ def test_the_end_of_a_large_message_and_a_small_one_behind_it_are_not_waited_for
     run(script)
 
 
-def test_what_is_hardly_larger_than_small_is_received_where_it_is_to_lie() -> None:
-    """But for the first, of which nobody knows; small ones behind it are read many at a time again."""
-    size, small = SMALL + 100, 100
+def test_writes_of_64_kib_are_read_ahead_and_take_no_block() -> None:
+    """Sealed ones too; behind a larger message so much is not read ahead, for all of it would be copied."""
+    size = COPIED - 4
 
     async def script(other: Peer) -> None:
         reads: list[int] = []
@@ -88,19 +88,24 @@ def test_what_is_hardly_larger_than_small_is_received_where_it_is_to_lie() -> No
 
         def count(view: memoryview) -> int | None:
             got = receive(view)
-            reads.append(got or 0)
+            reads.append(len(view))
             return got
 
         other.connection._recv_into = count  # type: ignore[method-assign]
-        saying = asyncio.ensure_future(other.say(framed(pattern(size)) * 3 + framed(b"s" * small) * 50))
-        for _ in range(3):
-            await other.expect(pattern(size))
-        assert reads.count(HEAD) >= 2, "copied from what was read ahead"
-        reads.clear()
-        for _ in range(50):
-            await other.expect(b"s" * small)
-        assert len(reads) <= 3
+        saying = asyncio.ensure_future(other.say((framed(pattern(size)) + framed(pattern(3 * SMALL))) * 2))
+        for _ in range(2):
+            message = await other.connection.receive()
+            assert message is not None
+            assert bytes(message.view) == pattern(size)
+            assert message.block is None
+            await other.expect(pattern(3 * SMALL))
+            reads.clear()
+        receiving = asyncio.ensure_future(other.connection.receive())
         await saying
+        await other.say(framed(b"x"))
+        message = await receiving
+        assert message is not None
+        assert reads[0] == SMALL
 
     run(script)
 
@@ -167,7 +172,7 @@ def test_a_peer_that_never_stops_sending_gets_its_turn_and_no_more() -> None:
         saying = asyncio.ensure_future(other.say(b"\x85\0\0\0" * 100_000 + framed(b"end")))
         counting = asyncio.ensure_future(count())
         await other.expect(b"end")
-        assert turns >= 400_000 // SMALL
+        assert turns >= 400_000 // AHEAD
         counting.cancel()
         await asyncio.gather(saying, counting, return_exceptions=True)
 
