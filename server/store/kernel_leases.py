@@ -239,14 +239,17 @@ def _change(descriptor: int) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
-@contextlib.contextmanager
-def changing(descriptor: int, waits: bool = True) -> Iterator[None]:
+def changing(descriptor: int, waits: bool = True) -> contextlib.AbstractContextManager[None]:
     """In a thread, within: what it changes of an open file, other than its data, breaks no delegation of ours. While
     others wait for the file, BlockingIOError is raised; unless we do not wait (`waits`): then they go on at once."""
     if not kernel_calls.offers_delegations():
-        yield
-        return
-    status = os.fstat(descriptor)
+        return contextlib.nullcontext()
+    return changing_what(os.fstat(descriptor), waits)
+
+
+@contextlib.contextmanager
+def changing_what(status: os.stat_result, waits: bool = True) -> Iterator[None]:
+    """`changing`, of a file that need not be open, but whose `status` is known."""
     inode = status.st_dev, status.st_ino
     with _counting:
         _changing[inode] += 1

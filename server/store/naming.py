@@ -20,6 +20,7 @@ from ..status import NT, Status
 from . import acls, inode, names, syscalls
 from .base import Identity, Path
 from .inode import Inode
+from .kernel_leases import changing_what
 from .namecache import Change
 from .resolve import Place, Resolver
 from .streams import Streams
@@ -183,7 +184,8 @@ def _move(
             _may_replace(there, goal, who, replace)
             over, another_link = there.name, same
             elsewhere = [] if same else there.elsewhere
-    with resolver.cache.changes(source.directory, goal.directory) as (left, entered):
+    replacing = changing_what(there.status) if there is not None else contextlib.nullcontext()
+    with replacing, resolver.cache.changes(source.directory, goal.directory) as (left, entered):
         if another_link:  # rename(2) between two names of one file does nothing
             os.unlink(over, dir_fd=goal.directory)
             over = goal.name

@@ -15,9 +15,10 @@ import pytest
 from benchmarks.client import File, Tree
 from server.messages.create import Disposition
 from server.messages.fscc_file import Basic, FileAttribute, FileClass
-from server.messages.fscc_set import Allocation, EndOfFile, Rename
+from server.messages.fscc_set import Allocation, EndOfFile, Rename, RenameFlags
 from server.messages.info import InfoType, SecurityInformation
 from server.messages.oplock import LeaseBreak
+from server.oplock import READ, WRITE
 from server.security.access import (
     DELETE,
     FILE_READ_DATA,
@@ -137,6 +138,26 @@ def test_what_the_client_itself_changes_takes_nothing_from_it(tmp_path: Path) ->
         await file.set(FileClass.DISPOSITION, b"\1")
         await file.close()
         assert not (directory / "other").exists()
+
+    on_disk(tmp_path, test)
+
+
+def test_a_client_that_replaces_what_another_caches_does_not_wait_for_it_in_the_kernel(tmp_path: Path) -> None:
+    """With POSIX semantics, under which an open file may be replaced: a thread would wait with the directory's names
+    held, on which those come to wait that the other's answer needs."""
+
+    async def test(here: Whole, directory: Path) -> None:
+        tree, other = await here.tree(), await here.tree()
+        file = await other.create("new", ALL, disposition=Disposition.CREATE)
+        await cached(tree)
+        flags = RenameFlags.REPLACE_IF_EXISTS | RenameFlags.POSIX_SEMANTICS
+        renamed = asyncio.ensure_future(file.set(FileClass.RENAME_EX, Rename("file", flags).pack()))
+        await lease_break(tree, READ | WRITE)
+        assert delegated()
+        await acknowledge(tree, LeaseBreak(key=KEY, state=READ | WRITE))
+        await renamed
+        assert delegated()
+        assert os.listdir(directory) == ["file"]
 
     on_disk(tmp_path, test)
 
