@@ -43,6 +43,9 @@ COPIED = SMALL + 1024
 block for it and receive the rest there costs twice the copy."""
 AHEAD = 2 * (4 + COPIED)
 """Bytes read ahead at most; behind a message that is larger than COPIED, SMALL: of another it would all be copied."""
+_SPARE: list[bytearray] = []
+"""Buffers of AHEAD bytes: a connection needs one only while something lies in it, so those that wait have none."""
+_MOST_SPARE = 4
 DEADLINE = 60.0
 """Seconds in which a message that has begun arrives, and in which a send makes some progress."""
 IOV_MAX = 1024
@@ -122,6 +125,8 @@ class TcpConnection(Connection):
                     return Message(memoryview(self._buffer[start + 4 : start + 4 + length]))
             if have:
                 self._arrival.start()
+            else:
+                self._spare_buffer()
             self._send_gathered()
             await self._until_readable()
             if not self._read_ahead():
@@ -152,7 +157,7 @@ class TcpConnection(Connection):
         unread = self._buffer[self._start : self._end]
         have = len(unread)
         if len(self._buffer) < self._buffer_size:
-            self._buffer = bytearray(self._buffer_size)
+            self._buffer = _SPARE.pop() if _SPARE else bytearray(AHEAD)
         self._buffer[:have] = unread
         self._start, self._end = 0, have
         room = memoryview(self._buffer)[have:]
@@ -163,6 +168,14 @@ class TcpConnection(Connection):
         if count == 0 and have:
             self._end_inside()
         return count > 0
+
+    def _spare_buffer(self) -> None:
+        """Nothing is unread: let others read into the buffer."""
+        if len(self._buffer) == AHEAD:
+            if len(_SPARE) < _MOST_SPARE:
+                _SPARE.append(self._buffer)
+            self._buffer = bytearray()
+            self._start = self._end = 0
 
     async def _receive_large(self, length: int) -> Message | None:
         """The message of `length` bytes that begins in the buffer, into a block."""

@@ -110,6 +110,32 @@ def test_writes_of_64_kib_are_read_ahead_and_take_no_block() -> None:
     run(script)
 
 
+def test_a_connection_that_waits_keeps_no_buffer() -> None:
+    """260 KiB each would be much for a thousand that are idle."""
+
+    async def script(other: Peer) -> None:
+        for _ in range(2):
+            await other.say(framed(b"one") + framed(pattern(COPIED)) + framed(b"last")[:5])
+            await other.expect(b"one")
+            await other.expect(pattern(COPIED))
+            receiving = asyncio.ensure_future(other.connection.receive())
+            await asyncio.sleep(0)
+            assert len(other.connection._buffer) == AHEAD
+            await other.say(b"ast")
+            message = await receiving
+            assert message is not None
+            assert bytes(message.view) == b"last"
+            receiving = asyncio.ensure_future(other.connection.receive())
+            await asyncio.sleep(0)
+            assert not other.connection._buffer
+            await other.say(framed(b"more"))
+            message = await receiving
+            assert message is not None
+            assert bytes(message.view) == b"more"
+
+    run(script)
+
+
 def test_many_small_requests_cost_one_read() -> None:
     async def script(other: Peer) -> None:
         reads = 0
