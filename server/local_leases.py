@@ -46,6 +46,11 @@ def _level(rights: int) -> int:
     return kernel_leases.READ if rights else kernel_leases.NONE
 
 
+def kind() -> str:
+    """By what the kernel keeps local processes from files that clients cache, in words."""
+    return "delegations: renames and removals wait, too" if kernel_calls.offers_delegations() else "leases"
+
+
 class LocalLeases:
     """The guards' common ground: whether there are to be any, and how they hear."""
 
@@ -54,8 +59,6 @@ class LocalLeases:
         self._signals: kernel_leases.Signals | None = None
         self._marks: MarkedFiles | None = None
         self._changes: LocalChanges | None = None
-        kind = "delegations: renames and removals wait, too" if kernel_calls.offers_delegations() else "leases"
-        log.info("what keeps local processes from files that clients cache: %s", kind)
 
     def listen(self, changes: "LocalChanges") -> None:
         self._changes = changes

@@ -12,6 +12,7 @@ from transport import rdma, tcp
 from transport.base import Listener, Lost
 from transport.memory import Arena
 
+from . import local_leases
 from .config import Config, ConfigError, from_arguments
 from .config import Share as ShareConfig
 from .control.protocol import socket_path
@@ -66,6 +67,7 @@ async def _serve(config: Config, users: Users, arguments: Sequence[str]) -> int:
     await server.open_state(config)
     fabric = _listen_rdma(config, arena, messages)
     listeners = [*fabric, _listen_tcp(config, messages)]
+    log.info("what keeps local processes from files that clients cache: %s", local_leases.kind())
     if fabric:
         server.interfaces = Interfaces(config.listen)
     loop.add_signal_handler(signal.SIGHUP, lambda: server.keep(_reload_quietly(server, users, arguments)))
