@@ -34,6 +34,7 @@ bench:
 	@python3 scripts/environment.py test
 	$(PYTHON) -m benchmarks.samba --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.loopback --output benchmarks/RESULTS.md $(BENCH)
+	$(PYTHON) -m benchmarks.workers --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.ksmbd --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.iozone --output benchmarks/RESULTS.md $(BENCH)
 	$(PYTHON) -m benchmarks.rdma --output benchmarks/RESULTS.md $(BENCH)
