@@ -23,7 +23,7 @@ WHY: Mapping[str, str] = {
     ),
     "8 connections against 1": (
         "each connection has a file and buffers of its own, which fit no cache together: Samba, a process for each,"
-        " loses as much writing; here it is two processors that the client needs as well"
+        " loses as well where it writes. The two processors are the client's, too"
     ),
     "memory": (
         "at rest there is the interpreter with its libraries, before any client: Python 3.11 alone has 10 MB in memory,"
