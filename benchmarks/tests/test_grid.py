@@ -77,7 +77,8 @@ def test_a_logarithmic_axis_holds_equal_distances_for_equal_ratios() -> None:
 
 def test_a_picture_without_any_figure_is_still_one() -> None:
     for logarithmic in (False, True):
-        ElementTree.fromstring(charts.line_chart("", "", "", ["1"], {"line": [NAN]}, logarithmic=logarithmic))
+        drawn = charts.line_chart("", "", "", ["1"], {"line": [NAN]}, logarithmic=logarithmic)
+        assert ElementTree.fromstring(drawn).tag.endswith("svg")
 
 
 @pytest.mark.parametrize(("share", "right"), [(50, 50), (90, 90), (99, 99), (99.9, 100), (0, 1)])

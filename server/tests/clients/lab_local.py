@@ -25,14 +25,14 @@ SOON = 2.0
 """Seconds in which a directory is told of what has been done in it; the client keeps one for 30 otherwise."""
 
 
-def changed_by_a_local_program(mount: Path, local: Path) -> None:
+def changed_by_a_local_program(mount: Path, local: Path, rounds: int = ROUNDS) -> None:
     """Between opens, and while the client has the file open and has read it.
 
     All it is changed to is as long: this kernel's client (7.2) may take for zeros what lies beyond the size it knew of,
     also where another client of Samba's has written there.
     """
     (mount / "file").write_text("first  0")
-    for number in range(ROUNDS):
+    for number in range(rounds):
         with (mount / "file").open() as file:
             file.read()
             (local / "file").write_text(f"local {number:2}")

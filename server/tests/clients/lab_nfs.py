@@ -16,7 +16,12 @@ from pathlib import Path
 
 from server.testing import Ours
 
-from .lab_local import listed_again, locked_by_both, not_written_back_yet_when_it_goes
+from .lab_local import (
+    changed_by_a_local_program,
+    listed_again,
+    locked_by_both,
+    not_written_back_yet_when_it_goes,
+)
 from .lab_mounts import mounted, run, same
 
 NFS = Path("/run/nfs-mount")
@@ -66,15 +71,7 @@ def nfs(directory: Path) -> Iterator[Path]:
 
 
 def changed_by_nfs(mount: Path, other: Path, disk: Path) -> None:
-    (mount / "file").write_text("first")
-    for number in range(ROUNDS):
-        with (mount / "file").open() as file:
-            file.read()
-            (other / "file").write_text(f"nfs {number}")
-            file.seek(0)
-            same(f"nfs {number}", file.read(), "read from a file that was open")
-        (other / "file").write_text(f"two {number}")
-        same(f"two {number}", (mount / "file").read_text(), "read anew")
+    changed_by_a_local_program(mount, other, ROUNDS)
 
 
 def changed_by_smb(mount: Path, other: Path, disk: Path) -> None:
